@@ -1,0 +1,1 @@
+"""The protocol without I/O: calls, segments and `now` in; segments, events, a deadline out."""

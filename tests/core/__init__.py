@@ -1,0 +1,1 @@
+"""Each module of rudp.core, tested alone."""
