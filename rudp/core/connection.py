@@ -1,0 +1,485 @@
+"""One connection: RFC 9293's TCB, without input or output.
+
+Bytes of the application, segments of the peer and the time go in; segments, events and the moment
+of the next deadline come out. After any input, poll the three outputs in this order:
+
+    segments_to_send(now)     next_event() until it is None     next_deadline()
+
+`Connection` decides and its parts report: `snd` (`Sender`) and `rcv` (`Receiver`) know neither it
+nor each other. What an arriving segment does stands in `arrival`, in the order of RFC 9293
+section 3.10.7; here are the user's calls (3.10.1 to 3.10.6), the timeouts (3.10.8), and what goes
+out. LISTEN is not here: a listener is the endpoint's, and `open_passive` begins with the SYN it
+got.
+
+`now` is a monotonic time in seconds. Ports, ISS and offsets are arguments: the same inputs give the
+same outputs, always.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections import deque
+from typing import Final
+
+from rudp.core import arrival, handshake
+from rudp.core.config import Config
+from rudp.core.events import Event
+from rudp.core.handshake import Handshake
+from rudp.core.keepalive import KeepaliveTimer, Verdict
+from rudp.core.receiver import MAX_WINDOW_FIELD, Receiver, window_shift
+from rudp.core.segment import ACK, RST, Buffer, Segment
+from rudp.core.sender import Sender
+from rudp.core.state import (
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    LAST_ACK,
+    ON_FIN_ACKED,
+    ON_FIN_QUEUED,
+    ON_FIN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TRANSITIONS,
+    State,
+)
+from rudp.core.tcp_info import TcpInfo, snapshot
+from rudp.core.time_wait import TimeWait
+from rudp.core.timestamps import Timestamps
+
+CHALLENGE_INTERVAL: Final = 0.5
+"""Seconds between ACKs that answer segments which prove nothing (RFC 5961 section 7)."""
+
+MAX_DUPLICATE_ACKS: Final = 10
+"""Most duplicate ACKs at a time towards a peer without SACK, which counts them."""
+
+MAX_REASON: Final = 128
+"""Most bytes of text in a RST (SHLD-2)."""
+
+
+class Connection:
+    """A connection in one of the states from SYN-SENT to CLOSED."""
+
+    def __init__(
+        self,
+        config: Config,
+        local_port: int,
+        peer_port: int,
+        iss: int,
+        now: float,
+        mss: int,
+        ts_offset: int,
+        default_mss: int,
+        socket_buffer: int,
+        passive: bool,
+    ) -> None:
+        self.config = config
+        self.local_port = local_port
+        self.peer_port = peer_port
+        self.state: State = CLOSED
+        self.passive = passive
+        self.mss = mss if config.mss is None else min(mss, config.mss)  # what we announce
+        self.default_mss = default_mss
+        self.peer_mss: int | None = None  # as its SYN announced it
+        self.snd = Sender(config, iss)
+        self.rcv = Receiver(config, self.mss, socket_buffer)
+        # What the SYNs agree on. Until then: what we offer.
+        self.timestamps: Timestamps | None = Timestamps(ts_offset) if config.timestamps else None
+        self.sack = config.sack
+        self.window_scaling = config.window_scaling
+        self.snd_shift = 0
+        self.rcv_shift = window_shift(config.receive_buffer) if config.window_scaling else 0
+        # How it ends
+        self.user_closed = False  # the application will neither read nor write
+        self.reset_when_flushed = False  # data of the peer was lost: it has to hear of it
+        self.released = False
+        self.error: OSError | None = None
+        # Output
+        self.out: list[Segment] = []
+        self._events: deque[Event] = deque()
+        self._next_challenge = now
+        self.last_ack_sent = 0  # Last.ACK.sent of RFC 7323 section 4.3
+        # Timers: moments, infinite when off
+        repeats = config.syn_ack_retransmissions if passive else math.inf
+        self.handshake = Handshake(now, config.connect_timeout, repeats)
+        self.keepalive: KeepaliveTimer | None = None
+        self.end_deadline = math.inf  # of FIN-WAIT-2 after a full close, and of TIME-WAIT
+        self.last_heard = now
+        self.segs_in = 0
+        self.segs_out = 0
+
+    # -- what the application asks (RFC 9293 sections 3.10.1 to 3.10.6) --------------------------
+
+    @property
+    def readable(self) -> int:
+        """Bytes that `read` would give."""
+        return self.rcv.readable
+
+    @property
+    def at_eof(self) -> bool:
+        """The peer's FIN was received, and all data before it has been read."""
+        return self.rcv.fin_received and not self.rcv.readable
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that never went out."""
+        return self.snd.unsent
+
+    @property
+    def output_due(self) -> bool:
+        """`segments_to_send` would give something that no new data or deadline has to cause."""
+        return self.rcv.ack_now or bool(self.out)
+
+    @property
+    def send_mss(self) -> int:
+        """Payload of a full segment on the wire, in bytes: what `codec.split` cuts to."""
+        return self.snd.mss
+
+    def write(self, data: bytes) -> None:
+        """SEND: queue `data`. It must not change afterwards.
+
+        Raises `RuntimeError` after `write_eof`, `close` or `abort`, and once the connection ended.
+        """
+        if self.snd.fin_queued or self.released:
+            raise RuntimeError("cannot write: this direction of the connection is closed")
+        if data:
+            self.snd.buffer.append(data)
+
+    def read(self, max_bytes: int = 1 << 30) -> bytes:
+        """RECEIVE: the next bytes, at most `max_bytes`; empty if none are there now."""
+        return self.rcv.read(max_bytes)
+
+    def write_eof(self) -> None:
+        """Close our direction: a FIN follows what was written. Reading goes on. Idempotent."""
+        if self.snd.fin_queued or self.state is CLOSED:
+            return
+        self.snd.fin_queued = True
+        if self.state in ON_FIN_QUEUED:
+            self.set_state(ON_FIN_QUEUED[self.state])
+
+    def close(self) -> None:
+        """CLOSE: send what was written and a FIN, read no more. RELEASED tells the end.
+
+        The peer hears of data that nobody will read, there already or arriving later, by a RST
+        once all of ours has reached it (RFC 9293 section 3.6.1, SHLD-3). Idempotent.
+        """
+        if self.user_closed:
+            return
+        self.user_closed = True
+        if self.state is SYN_SENT:
+            # RFC 9293 section 3.10.4: "Delete the TCB".
+            self.end(None)
+            return
+        if self.rcv.readable:
+            self.lose_data()
+        self.write_eof()
+        if self.snd.fin_acked or self.state is CLOSED:
+            self.flushed(self.last_heard)
+
+    def abort(self, reason: str = "", error: OSError | None = None) -> None:
+        """ABORT: drop everything and send a RST, with `reason` for the peer to show (SHLD-2).
+
+        `error`: how RELEASED explains it, None if the user wished for it.
+        """
+        if self.state not in (CLOSED, TIME_WAIT):
+            # RFC 9293 section 3.10.5: <SEQ=SND.NXT><CTL=RST>. Deviation: also in SYN-SENT, since
+            # our socket may be gone before the SYN-ACK comes that the RST would have to answer.
+            self.out.append(self.reset(self.snd.nxt, reason))
+        self.user_closed = True
+        self.rcv.clear()
+        self.end(error)
+        self._release(error)  # also if both FINs had ended it before
+
+    def tcp_info(self) -> TcpInfo:
+        """STATUS (RFC 9293 section 3.10.6)."""
+        return snapshot(self)
+
+    # -- what the network brings -----------------------------------------------------------------
+
+    def receive(self, seg: Segment, now: float) -> None:
+        """SEGMENT ARRIVES (RFC 9293 section 3.10.7). Never raises, whatever the peer sent.
+
+        Numbers in `seg` are unwrapped in place.
+        """
+        self.segs_in += 1
+        arrival.segment_arrives(self, seg, now)
+
+    # -- what the clock brings (RFC 9293 section 3.10.8) -----------------------------------------
+
+    def next_deadline(self) -> float:
+        """When `handle_timeout` is due; infinite if never."""
+        return min(
+            self.snd.next_deadline(),
+            self.rcv.ack_deadline,
+            self.handshake.deadline,
+            math.inf if self.keepalive is None else self.keepalive.deadline,
+            self.end_deadline,
+        )
+
+    def handle_timeout(self, now: float) -> None:
+        """Do what is due at `now`. Too early is harmless: nothing is due then."""
+        snd = self.snd
+        if self.rcv.ack_deadline <= now:
+            self.rcv.ack_deadline = math.inf
+            self.rcv.ack_now = True
+        if self.handshake.deadline <= now:
+            snd.rtt.back_off()
+            if not self.handshake.on_timeout(now):
+                self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
+        if snd.give_up_deadline <= now:
+            self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
+        if snd.rto_deadline <= now:
+            snd.on_rto(now)
+            if snd.timeouts == self.config.r1:
+                self._events.append(Event.TROUBLE)  # SHLD-9
+        if snd.persist_deadline <= now:
+            snd.on_persist(now)
+        if self.keepalive is not None and self.keepalive.deadline <= now:
+            self._on_keepalive(now)
+        if self.end_deadline <= now:
+            # RFC 9293 section 3.10.8, TIME-WAIT TIMEOUT; and FIN-WAIT-2 of a closed connection.
+            self.end(None)
+
+    def _on_keepalive(self, now: float) -> None:
+        assert self.keepalive is not None
+        verdict = self.keepalive.on_timeout(self.last_heard, self.snd.flight_size > 0, now)
+        if verdict is Verdict.PROBE:
+            # RFC 9293 section 3.8.4: SEG.SEQ = SND.NXT-1, without data, draws an ACK.
+            self.out.append(self._segment(self.snd.nxt - 1, ACK, b"", now))
+        elif verdict is Verdict.DEAD:
+            self.end(OSError(errno.ETIMEDOUT, "Connection timed out: keepalive got no answer"))
+
+    # -- what goes out ---------------------------------------------------------------------------
+
+    def segments_to_send(self, now: float, more: bool = False) -> list[Segment]:
+        """The segments due now, super-segments among them. They count as sent.
+
+        `more`: the application will write more before long, so what does not fill a segment can
+        wait for it. Ask again without it when nothing came.
+        """
+        out = self.out
+        if self.handshake.due:
+            self._send_syn(now)
+        if self.snd.mss and self.state is not CLOSED:
+            self._send_acknowledged(now, more)
+        if out:
+            self.out = []
+            self.segs_out += len(out)
+        return out
+
+    def _send_acknowledged(self, now: float, more: bool) -> None:
+        """Data, and an ACK of its own where no data carries it."""
+        rcv, out = self.rcv, self.out
+        if rcv.ack_now and rcv.has_sack:
+            # Blocks go into a segment of their own: beside data they would make its size vary.
+            self._send_ack(now)
+        transmission = self.snd.next_transmission(now, more)
+        while transmission is not None:
+            seq, data, flags = transmission
+            out.append(self._segment(seq, flags | ACK, data, now))
+            rcv.on_ack_sent()
+            transmission = self.snd.next_transmission(now, more)
+        if rcv.ack_now:
+            self._send_ack(now)
+
+    def _send_ack(self, now: float) -> None:
+        # <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>
+        ack = self._segment(self.snd.nxt, ACK, b"", now)
+        repeats = 0
+        if self.sack:
+            ack.sack_blocks = self.rcv.sack_blocks(3 if self.timestamps is not None else 4)
+        else:
+            repeats = min(self.rcv.duplicate_acks, MAX_DUPLICATE_ACKS) - 1
+        self.out.append(ack)
+        while repeats > 0:
+            self.out.append(ack)
+            repeats -= 1
+        self.rcv.on_ack_sent()
+
+    def _send_syn(self, now: float) -> None:
+        seg = handshake.syn_segment(self)
+        self._stamp(seg, now)
+        self.out.append(seg)
+        self.handshake.on_sent(now, self.snd.rtt.rto)
+
+    def _segment(self, seq: int, flags: int, data: Buffer, now: float) -> Segment:
+        rcv = self.rcv
+        wnd = min(rcv.advance_window() >> self.rcv_shift, MAX_WINDOW_FIELD)
+        seg = Segment(self.local_port, self.peer_port, seq, rcv.nxt, flags, wnd, data)
+        self._stamp(seg, now)
+        return seg
+
+    def _stamp(self, seg: Segment, now: float) -> None:
+        timestamps = self.timestamps
+        if timestamps is not None:
+            seg.ts_val = timestamps.clock(now)
+            seg.ts_ecr = timestamps.recent
+            self.last_ack_sent = seg.ack
+
+    def reset(self, seq: int, reason: str = "") -> Segment:
+        text = reason.encode("ascii", "replace")[:MAX_REASON]
+        flags = RST if self.state is SYN_SENT else RST | ACK
+        return Segment(self.local_port, self.peer_port, seq, self.rcv.nxt, flags, 0, text)
+
+    def challenge(self, now: float) -> None:
+        """Answer a segment that proves nothing with an ACK, seldom (RFC 5961 sections 3 to 7)."""
+        if self.may_challenge(now):
+            self.rcv.ack_now = True
+
+    def may_challenge(self, now: float) -> bool:
+        """True at most once in `CHALLENGE_INTERVAL`."""
+        if now < self._next_challenge:
+            return False
+        self._next_challenge = now + CHALLENGE_INTERVAL
+        return True
+
+    # -- events and states -----------------------------------------------------------------------
+
+    def next_event(self) -> Event | None:
+        """The oldest event not yet told, or None."""
+        return self._events.popleft() if self._events else None
+
+    def tell_readable(self) -> None:
+        """Data arrived in order. Told once until the event was taken."""
+        if Event.READABLE not in self._events:
+            self._events.append(Event.READABLE)
+
+    def set_state(self, state: State) -> None:
+        """The only door from one state to another."""
+        assert state in TRANSITIONS[self.state], f"{self.state} to {state}"
+        self.state = state
+
+    def established(self, now: float) -> None:
+        """Both SYNs are acknowledged."""
+        self.set_state(ESTABLISHED)
+        self.handshake.stop()
+        if self.config.keepalive is not None:
+            self.keepalive = KeepaliveTimer(self.config.keepalive, now)
+        self._events.append(Event.ESTABLISHED)
+        if self.snd.fin_queued:
+            self.set_state(ON_FIN_QUEUED[self.state])
+
+    def fin_acked(self, now: float) -> None:
+        """The peer has acknowledged our FIN."""
+        following = ON_FIN_ACKED.get(self.state)
+        if following is None:
+            return
+        if following is CLOSED:
+            self.end(None)
+            return
+        self.set_state(following)
+        if self.state is TIME_WAIT:
+            self.wait_out(now)
+        if self.user_closed:
+            self.flushed(now)
+
+    def fin_received(self, now: float) -> None:
+        """The peer's FIN was received, and all data before it."""
+        self.set_state(ON_FIN_RECEIVED[self.state])
+        self._events.append(Event.EOF)
+        if self.state is TIME_WAIT:
+            self.wait_out(now)
+
+    def flushed(self, now: float) -> None:
+        """The application has closed, and all it wrote and the FIN have reached the peer."""
+        self._release(None)
+        if self.state is not FIN_WAIT_2:
+            return
+        if self.reset_when_flushed:
+            self.out.append(self.reset(self.snd.nxt))
+            self.end(None)
+        else:
+            self.end_deadline = now + self.config.fin_wait_2_timeout
+
+    def lose_data(self) -> None:
+        """Data of the peer will not be read: it has to hear of it, once ours has arrived."""
+        self.reset_when_flushed = True
+        self.rcv.discarding = True
+        self.rcv.clear()
+
+    def wait_out(self, now: float) -> None:
+        """Start the time-wait timer, or start it again; turn off the other timers."""
+        self.snd.clear()
+        self.keepalive = None
+        self.end_deadline = now + 2 * self.config.msl
+
+    def time_wait(self, now: float) -> TimeWait:
+        """What is to be remembered in TIME-WAIT; the connection itself can go."""
+        assert self.state is TIME_WAIT
+        wnd = min(self.rcv.wnd >> self.rcv_shift, MAX_WINDOW_FIELD)
+        ports, numbers = (self.local_port, self.peer_port), (self.snd.nxt, self.rcv.nxt)
+        record = TimeWait(*ports, *numbers, wnd, self.timestamps, self.config.msl, now)
+        record.deadline = self.end_deadline
+        return record
+
+    def end(self, error: OSError | None) -> None:
+        """Enter CLOSED. `error` None: by the user's wish, or because all is done."""
+        if self.state is CLOSED:
+            return
+        finished = self.state in (TIME_WAIT, LAST_ACK)
+        self.set_state(CLOSED)
+        self.handshake.stop()
+        self.rcv.ack_now = False
+        self.keepalive = None
+        self.end_deadline = math.inf
+        self.rcv.ack_deadline = math.inf
+        self.snd.clear()
+        # A connection that went through all of its states is the user's until he closes it.
+        if error is not None or self.user_closed or not finished:
+            self._release(error)
+        self._events.append(Event.CLOSED)
+
+    def _release(self, error: OSError | None) -> None:
+        if not self.released:
+            self.released = True
+            self.error = error
+            self._events.append(Event.RELEASED)
+
+
+def open_active(
+    config: Config,
+    *,
+    local_port: int,
+    peer_port: int,
+    iss: int,
+    now: float,
+    mss: int,
+    ts_offset: int = 0,
+    default_mss: int = 536,
+    socket_buffer: int = 1 << 30,
+) -> Connection:
+    """OPEN, active (RFC 9293 section 3.10.1): a connection in SYN-SENT, its SYN due.
+
+    `mss`: what the path's MTU leaves for TCP payload, in bytes. `default_mss`: taken where the
+    peer announces none, 536 on IPv4 and 1220 on IPv6 (MUST-15). `socket_buffer`: bytes that the
+    UDP socket below can hold.
+    """
+    connection = Connection(
+        config, local_port, peer_port, iss, now, mss, ts_offset, default_mss, socket_buffer, False
+    )
+    connection.set_state(SYN_SENT)
+    connection.handshake.begin(now, connection.snd.rtt.rto)
+    return connection
+
+
+def open_passive(
+    config: Config,
+    *,
+    iss: int,
+    syn: Segment,
+    now: float,
+    mss: int,
+    ts_offset: int = 0,
+    default_mss: int = 536,
+    socket_buffer: int = 1 << 30,
+) -> Connection:
+    """A listener got `syn`: a connection in SYN-RECEIVED, its SYN-ACK due. See `open_active`."""
+    ports = (syn.dst_port, syn.src_port)
+    connection = Connection(
+        config, *ports, iss, now, mss, ts_offset, default_mss, socket_buffer, True
+    )
+    connection.segs_in = 1
+    handshake.accept_syn(connection, syn, now)
+    return connection
+
+

@@ -1,0 +1,202 @@
+"""Opening a connection: SYNs go out until they are answered, and what they agree on.
+
+RFC 9293 sections 3.5, 3.10.7.2 (LISTEN) and 3.10.7.3 (SYN-SENT); RFC 7323 section 2 (window scale),
+RFC 2018 section 2 (SACK-permitted), RFC 6298 section 5.7 (lost SYNs).
+
+    SYN-SENT      a SYN that carries all that we offer
+    SYN-RECEIVED  a SYN-ACK that carries what the peer's SYN offered as well
+
+What comes after, in the states that have sequence numbers, is in `arrival`.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from typing import TYPE_CHECKING, Final
+
+from rudp.core import stray
+from rudp.core.config import MIN_MSS
+from rudp.core.receiver import MAX_WINDOW_FIELD
+from rudp.core.segment import ACK, FIN, RST, SYN, Segment
+from rudp.core.seq import unwrap
+from rudp.core.state import SYN_RCVD
+from rudp.core.timestamps import TICK
+
+if TYPE_CHECKING:
+    from rudp.core.connection import Connection
+
+MAX_SHIFT: Final = 14
+"""RFC 7323 section 2.3: a larger shift count is to be taken for this one."""
+
+TIMESTAMP_BYTES: Final = 12
+"""What the timestamps option takes in every header, with its padding."""
+
+
+class Handshake:
+    """When our SYN was sent, when it is due again, and when that is given up."""
+
+    __slots__ = ("deadline", "due", "give_up", "max_retransmissions", "retransmissions", "sent_at")
+
+    def __init__(self, now: float, timeout: float, max_retransmissions: float) -> None:
+        self.due = False  # a SYN or SYN-ACK goes out at the next opportunity
+        self.sent_at = now
+        self.deadline = math.inf  # of the retransmission timer
+        self.give_up = now + timeout
+        self.max_retransmissions = max_retransmissions
+        self.retransmissions = 0
+
+    def begin(self, now: float, rto: float) -> None:
+        """We have just entered SYN-SENT or SYN-RECEIVED."""
+        self.due = True
+        self.deadline = now + rto
+
+    def on_sent(self, now: float, rto: float) -> None:
+        """The SYN or SYN-ACK has gone out."""
+        self.due = False
+        self.sent_at = now
+        self.deadline = min(now + rto, max(now, self.give_up))
+
+    def on_timeout(self, now: float) -> bool:
+        """The timer expired: True if the SYN is to be sent again, False to give up."""
+        if now >= self.give_up or self.retransmissions >= self.max_retransmissions:
+            return False
+        self.retransmissions += 1
+        self.due = True
+        return True
+
+    def stop(self) -> None:
+        """It is over, one way or the other."""
+        self.due = False
+        self.deadline = math.inf
+
+
+def syn_segment(c: Connection) -> Segment:
+    """SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED, with the options offered or agreed on."""
+    flags = SYN | ACK if c.state is SYN_RCVD else SYN
+    # RFC 7323 section 2.2: the window of a SYN is never scaled.
+    wnd = min(c.rcv.buffer, MAX_WINDOW_FIELD)
+    seg = Segment(c.local_port, c.peer_port, c.snd.iss, c.rcv.nxt, flags, wnd)
+    seg.mss = c.mss
+    seg.window_scale = c.rcv_shift if c.window_scaling else None
+    seg.sack_permitted = c.sack
+    return seg
+
+
+def accept_syn(c: Connection, seg: Segment, now: float) -> None:
+    """A SYN for a listener, or for SYN-SENT by simultaneous open: enter SYN-RECEIVED.
+
+    Data on the SYN is not taken: the acknowledgment tells the peer to send it again.
+    """
+    _negotiate(c, seg, now)
+    c.snd.wnd = c.snd.max_wnd = seg.wnd
+    c.snd.wl1 = seg.seq
+    c.set_state(SYN_RCVD)
+    c.handshake.begin(now, c.snd.rtt.rto)
+
+
+def _negotiate(c: Connection, seg: Segment, now: float) -> None:
+    """RCV.NXT, IRS and the options that this SYN brings. What it does not offer is not used."""
+    c.rcv.start(seg.seq, min(c.rcv.buffer, MAX_WINDOW_FIELD))
+    c.window_scaling = c.window_scaling and seg.window_scale is not None
+    if c.window_scaling and seg.window_scale is not None:
+        c.snd_shift = min(seg.window_scale, MAX_SHIFT)
+    else:
+        c.rcv_shift = 0  # RFC 7323 section 2.2: both or none
+    c.rcv.max_window = MAX_WINDOW_FIELD << c.rcv_shift
+    c.sack = c.sack and seg.sack_permitted
+    if seg.ts_val is None:
+        c.timestamps = None
+    if c.timestamps is not None and seg.ts_val is not None:
+        c.timestamps.start(seg.ts_val, now)
+    c.peer_mss = seg.mss
+
+
+def syn_sent(c: Connection, seg: Segment, now: float) -> None:
+    """SYN-SENT STATE, section 3.10.7.3."""
+    snd = c.snd
+    seg.ack = unwrap(seg.ack, snd.nxt)
+    acceptable = False
+    # "First, check the ACK bit"
+    if seg.flags & ACK:
+        if seg.ack <= snd.iss or seg.ack > snd.nxt:
+            # "send a reset (unless the RST bit is set, if so drop the segment and return)"
+            answer = stray.answer_closed(seg)
+            if answer is not None:
+                c.out.append(answer)
+            return
+        acceptable = True
+    # "Second, check the RST bit"
+    if seg.flags & RST:
+        if acceptable:
+            c.end(reset_error(errno.ECONNREFUSED, "Connection refused", seg))
+        return
+    # "Fourth, check the SYN bit". "Fifth, if neither of the SYN or RST bits is set, drop"
+    if not seg.flags & SYN or seg.flags & FIN:
+        return
+    if not acceptable:
+        # Simultaneous open: "Otherwise, enter SYN-RECEIVED, form a SYN,ACK segment".
+        accept_syn(c, seg, now)
+        return
+    _negotiate(c, seg, now)
+    c.last_heard = now
+    establish(c, seg, seg.wnd, now)
+    # "form an ACK segment <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> and send it"; data may go with it.
+    c.rcv.ack_now = True
+
+
+def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
+    """In SYN-RECEIVED the peer's SYN may come again, alone or (simultaneous open) with an ACK.
+
+    "In the following it is assumed that the segment is the idealized segment that begins at
+    RCV.NXT": the SYN is trimmed off, since it was received. False if nothing is left.
+    """
+    if c.state is not SYN_RCVD or not seg.flags & SYN or seg.seq != c.rcv.irs:
+        return True
+    if not seg.flags & ACK:
+        # It has not seen our SYN-ACK, which will echo the newer timestamp.
+        if c.timestamps is not None and seg.ts_val is not None:
+            c.timestamps.start(seg.ts_val, now)
+        if c.may_challenge(now):
+            c.handshake.due = True
+        return False
+    seg.flags &= ~SYN
+    seg.seq += 1
+    if seg.ack > c.snd.una:
+        c.rcv.ack_now = True  # the peer's SYN-ACK wants its ACK
+    return True
+
+
+def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
+    """Our SYN is acknowledged by `seg`: enter ESTABLISHED. `wnd` is in bytes."""
+    snd, handshake = c.snd, c.handshake
+    snd.una = snd.iss + 1
+    snd.wnd = wnd
+    snd.max_wnd = max(snd.max_wnd, wnd)
+    snd.wl1, snd.wl2 = seg.seq, seg.ack
+    lost = handshake.retransmissions > 0
+    sent_at = echoed(c, seg, now) if lost else handshake.sent_at
+    # An echo of an earlier SYN tells how long we waited, not how long the path is.
+    if sent_at >= handshake.sent_at - TICK:
+        snd.rtt.sample(now - sent_at)
+    else:
+        snd.rtt.restart_after_syn_timeout()
+    # RFC 9293 section 3.7.1, MUST-16: the least of what the peer and our path can take.
+    announced = c.default_mss if c.peer_mss is None else max(c.peer_mss, MIN_MSS)
+    overhead = TIMESTAMP_BYTES if c.timestamps is not None else 0
+    snd.establish(min(announced, c.mss), overhead, c.sack, syn_lost=lost)
+    c.established(now)
+
+
+def echoed(c: Connection, seg: Segment, now: float) -> float:
+    """When the segment that `seg` answers was sent, by its TSecr; -1.0 if it does not say."""
+    if c.timestamps is None or seg.ts_val is None:
+        return -1.0
+    return c.timestamps.sent_at(seg.ts_ecr, now)
+
+
+def reset_error(number: int, sentence: str, seg: Segment) -> OSError:
+    """The exception that a RST causes, with the reason it carries (SHLD-2), made printable."""
+    text = bytes(seg.data[:128]).decode("ascii", "replace")
+    reason = "".join(letter for letter in text if letter.isprintable()).strip()
+    return OSError(number, f"{sentence}: {reason}" if reason else sentence)

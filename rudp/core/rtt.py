@@ -1,0 +1,71 @@
+"""The round-trip time as measured, and the retransmission timeout made of it.
+
+RFC 6298, by its numbers. What is measured is decided elsewhere: `scoreboard` gives a sample only
+for data that was sent once (Karn's algorithm, RFC 6298 section 3).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+ALPHA: Final = 1 / 8
+BETA: Final = 1 / 4
+K: Final = 4
+GRANULARITY: Final = 0.001
+"""G of RFC 6298 section 2: event loops wake up by the millisecond."""
+
+
+class RttEstimator:
+    """SRTT, RTTVAR and RTO of one connection, all in seconds.
+
+    `srtt` is 0.0 until the first sample. `rto` includes the back-off of past timeouts.
+    """
+
+    __slots__ = ("_backoff", "_base", "latest", "max_rto", "min_rto", "min_rtt", "rttvar", "srtt")
+
+    def __init__(self, initial_rto: float, min_rto: float, max_rto: float) -> None:
+        self.srtt = 0.0
+        self.rttvar = 0.0
+        self.latest = 0.0
+        self.min_rtt = math.inf
+        self.min_rto = min_rto
+        self.max_rto = max_rto
+        self._base = initial_rto  # the RTO without back-off
+        self._backoff = 1
+
+    @property
+    def rto(self) -> float:
+        return min(self._base * self._backoff, self.max_rto)
+
+    def sample(self, rtt: float) -> None:
+        """Take a new measurement, in seconds; ends the back-off."""
+        rtt = max(rtt, 1e-6)
+        self.latest = rtt
+        self.min_rtt = min(self.min_rtt, rtt)
+        if self.srtt == 0.0:
+            # RFC 6298 section 2.2
+            self.srtt = rtt
+            self.rttvar = rtt / 2
+        else:
+            # RFC 6298 section 2.3; RTTVAR first, since it uses the old SRTT.
+            self.rttvar += BETA * (abs(self.srtt - rtt) - self.rttvar)
+            self.srtt += ALPHA * (rtt - self.srtt)
+        self._base = self._bounded(self.srtt + max(GRANULARITY, K * self.rttvar))
+        self._backoff = 1
+
+    def back_off(self) -> None:
+        """Double the RTO (RFC 6298 section 5.5)."""
+        if self._base * self._backoff < self.max_rto:
+            self._backoff *= 2
+
+    def restart_after_syn_timeout(self) -> None:
+        """RFC 6298 section 5.7: a lost SYN makes the RTO 3 seconds when data begins."""
+        if self.srtt == 0.0:
+            self._base = self._bounded(max(3.0, self._base))
+        self._backoff = 1
+
+    def _bounded(self, rto: float) -> float:
+        # RFC 6298 section 2.4 and 2.5. Deviation: the floor is 0.2 s by default, see
+        # Config.min_rto.
+        return min(max(rto, self.min_rto), self.max_rto)

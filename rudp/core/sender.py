@@ -1,0 +1,418 @@
+"""The send half of a connection: what to send next, and what an acknowledgment means.
+
+RFC 9293 section 3.8 (data communication), RFC 5681 and 6675 (loss recovery), RFC 6298 (timer).
+
+    `write` -> `SendBuffer` -> `next_transmission` -> segments -> `on_ack` -> released
+
+Loss recovery decides *what* goes out (lost data first, then new data), congestion control *how
+much* (the pipe stays within cwnd), the peer's window *how far*. The sender knows neither the
+connection nor the receive half; `Connection` turns what it returns into segments.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Final
+
+from rudp.core.config import Config
+from rudp.core.rtt import RttEstimator
+from rudp.core.scoreboard import DUP_THRESH, Scoreboard
+from rudp.core.segment import FIN, PSH, Buffer, Segment
+from rudp.core.send_buffer import SendBuffer
+from rudp.core.timestamps import TICK
+
+MAX_SUPER: Final = 65000
+"""Most bytes of data in one super-segment of several: with its headers it fits one GSO send."""
+
+
+class Recovery(enum.Enum):
+    """What loss recovery is at. Outside of OPEN, `snd.recovery_point` has to be acknowledged."""
+
+    OPEN = "open"
+    FAST = "fast"  # RFC 6675, RFC 6582: after duplicate acknowledgments
+    TIMEOUT = "timeout"  # RFC 5681 section 3.1: slow start after the retransmission timer
+
+
+class Sender:
+    """SND.UNA, SND.NXT, SND.WND and what hangs on them. Sequence numbers are unbounded."""
+
+    def __init__(self, config: Config, iss: int) -> None:
+        self.config = config
+        self.iss = iss
+        self.una = iss
+        self.nxt = iss + 1  # the SYN takes the first sequence number
+        self.wnd = 0
+        self.wl1 = 0
+        self.wl2 = 0
+        self.max_wnd = 0  # MAX.SND.WND of RFC 5961 section 5
+        self.mss = 0  # payload of a full segment, in bytes; set by `establish`
+        self._super = 0  # most payload of a super-segment: whole segments
+        self.sack = False
+        self.buffer = SendBuffer(iss + 1)
+        self.board = Scoreboard(config.max_flight_ranges)
+        self.rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
+        self.nodelay = config.nodelay
+        self.fin_queued = False
+        # Loss recovery
+        self.recovery = Recovery.OPEN
+        self.recovery_point = iss
+        self.dup_acks = 0
+        self._force = False  # one lost segment may go out whatever cwnd says
+        self._cwnd_limited = False
+        # Timers: moments, infinite when off
+        self.rto_deadline = math.inf
+        self.persist_deadline = math.inf
+        self.give_up_deadline = math.inf
+        self._persist_interval = 0.0
+        self._probe = False  # the persist timer allows one transmission
+        self._last_sent = -math.inf
+        self.timeouts = 0  # expiries since the last progress
+        # Counters
+        self.bytes_sent = 0
+        self.bytes_retransmitted = 0
+        self.total_retransmissions = 0
+
+    def establish(self, mss: int, overhead: int, sack: bool, syn_lost: bool) -> None:
+        """The options are agreed: `mss` bytes at most, `overhead` of them options in each."""
+        # RFC 6691 section 2: options come out of the announced size.
+        self.mss = mss - overhead
+        self._super = max(1, MAX_SUPER // self.mss) * self.mss
+        self.sack = sack
+        algorithm = self.config.congestion_control()
+        # RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
+        self.cc = algorithm(self.mss, 1 if syn_lost else self.config.initial_window)
+
+    # -- facts -----------------------------------------------------------------------------------
+
+    @property
+    def flight_size(self) -> int:
+        """FlightSize of RFC 5681: sent and not yet cumulatively acknowledged."""
+        return self.nxt - self.una
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that never went out."""
+        return max(0, self.buffer.end - self.nxt)
+
+    @property
+    def fin_sent(self) -> bool:
+        return self.fin_queued and self.nxt > self.buffer.end
+
+    @property
+    def fin_acked(self) -> bool:
+        return self.fin_queued and self.una > self.buffer.end
+
+    @property
+    def _pending(self) -> bool:
+        """There is something that never went out."""
+        return self.nxt < self.buffer.end or (self.fin_queued and self.nxt == self.buffer.end)
+
+    # -- acknowledgments -------------------------------------------------------------------------
+
+    def update_window(self, seq: int, ack: int, wnd: int) -> bool:
+        """Take the peer's window if this segment is the newest word on it. `wnd` is in bytes."""
+        # RFC 9293 section 3.10.7.4, fifth: SND.WL1 and SND.WL2 keep old segments out. Deviation: a
+        # segment that acknowledges new data is no old one, even if it fills a gap below SND.WL1;
+        # its ACK with the old window would move the right edge beyond what the peer ever said.
+        if self.wl1 < seq or (self.wl1 == seq and self.wl2 <= ack) or ack > self.una:
+            changed = wnd != self.wnd
+            self.wl1 = max(seq, self.wl1)
+            self.wl2 = ack
+            self.wnd = wnd
+            if wnd > self.max_wnd:
+                self.max_wnd = wnd
+            return changed
+        return False
+
+    def on_ack(self, seg: Segment, window_changed: bool, echoed: float, now: float) -> None:
+        """An acceptable acknowledgment: SND.UNA =< SEG.ACK =< SND.NXT.
+
+        `echoed` is when the segment that it answers went out, by its timestamp; -1.0 if unknown.
+        """
+        board = self.board
+        flight_size, ack = self.nxt - self.una, seg.ack
+        delivered, sent_at = 0, -1.0
+        progress = ack > self.una
+        first_sent_at = board.flights[0].sent_at if board.flights else math.inf
+        if progress:
+            delivered, sent_at = board.on_ack(ack)
+            self.una = ack
+            self.buffer.release(min(ack, self.buffer.end))
+        if seg.sack_blocks and self.sack:
+            news, when = board.on_sack(seg.sack_blocks, self.una, self.nxt)
+            delivered += news
+            sent_at = max(sent_at, when)
+        if sent_at < 0.0 and progress and echoed >= first_sent_at - TICK:
+            # RFC 7323 section 4: timestamps measure retransmissions too; but an echo of what was
+            # sent before the last retransmission tells how long we waited, not the round trip.
+            sent_at = echoed
+        if sent_at >= 0.0:
+            self.rtt.sample(now - sent_at)
+        if progress:
+            self._on_progress(now)
+        elif not self.sack:
+            self._count_duplicate(seg, window_changed)
+        self._recover(delivered, progress, flight_size, now)
+        self._arm(now, heard=True)
+
+    def _on_progress(self, now: float) -> None:
+        self.timeouts = 0
+        if self.una == self.nxt:
+            self.rto_deadline = math.inf  # RFC 6298 section 5.2
+        else:
+            self.rto_deadline = now + self.rtt.rto  # RFC 6298 section 5.3
+        self.give_up_deadline = math.inf
+
+    def _count_duplicate(self, seg: Segment, window_changed: bool) -> None:
+        # RFC 5681 section 2: data is outstanding, the ACK carries nothing and changes nothing.
+        if self.nxt > self.una and seg.len == 0 and not window_changed and seg.ack == self.una:
+            self.dup_acks += 1
+            # RFC 5681 section 3.2, steps 1 and 4: a segment has left the network. As with SACK,
+            # it leaves the pipe, and new data may take its place.
+
+    def _recover(self, delivered: int, progress: bool, flight_size: int, now: float) -> None:
+        """Loss detection, and the word to congestion control."""
+        if self.recovery is not Recovery.OPEN and self.una >= self.recovery_point:
+            if self.recovery is Recovery.FAST:
+                self.cc.on_recovered(now)
+            self.recovery = Recovery.OPEN
+        if progress and not self.sack:
+            self.dup_acks = 0
+            if self.recovery is Recovery.FAST:
+                # RFC 6582 section 3.2, step 3: a partial ACK names the next loss.
+                self.board.mark_head_lost(self.mss)
+                self._force = True
+        if self.sack:
+            marked = self.board.mark_lost(self.mss)
+        elif self.dup_acks == DUP_THRESH and self.recovery is Recovery.OPEN:
+            marked = self.board.mark_head_lost(self.mss)
+        else:
+            marked = 0
+        if marked and self.recovery is Recovery.OPEN:
+            # RFC 6675 section 5, step 4; FlightSize is what it was before this ACK.
+            self.recovery = Recovery.FAST
+            self.recovery_point = self.nxt
+            self.cc.on_loss(flight_size, now)
+            self._force = True
+        elif delivered and self.recovery is not Recovery.FAST:
+            self.cc.on_ack(delivered, self._cwnd_limited, now)
+
+    # -- what to send ----------------------------------------------------------------------------
+
+    def next_transmission(self, now: float, more: bool) -> tuple[int, Buffer, int] | None:
+        """What to send now: (SEQ, data, flags FIN and PSH), at most a super-segment; or None.
+
+        Called until it returns None. The data counts as sent. `more`: what does not fill a segment
+        can wait.
+        """
+        flight = self.board.next_lost() if self.board.lost else None
+        if flight is not None and self.persist_deadline == math.inf:
+            return self._retransmit(now)
+        if self._probe:
+            return self._window_probe(now)
+        return self._new_data(now, more) if self._pending else None
+
+    def _retransmit(self, now: float) -> tuple[int, Buffer, int] | None:
+        flight = self.board.next_lost()
+        assert flight is not None
+        length = min(flight.end - flight.start, self._super)
+        room = self._room()
+        if room < min(length, self.mss):
+            if not self._force and self.board.pipe > 0:
+                self._cwnd_limited = True
+                return None
+            length = min(length, self.mss)
+        else:
+            length = min(length, max(self.mss, room // self.mss * self.mss))
+        # SHLD-16: data that a shrunken window no longer covers waits for the window. RFC 9293
+        # section 3.8.6: the first segment may always be tried.
+        if flight.start > self.una:
+            length = min(length, self.una + self.wnd - flight.start)
+            if length <= 0:
+                return None
+        self._force = False
+        self.board.on_retransmitted(flight, flight.start + length, now)
+        self.bytes_retransmitted += length
+        self.total_retransmissions += 1
+        return self._emit(flight.start, flight.end, now)
+
+    def _new_data(self, now: float, more: bool) -> tuple[int, Buffer, int] | None:
+        nxt, mss = self.nxt, self.mss
+        pipe = self.board.pipe
+        if not pipe and self._last_sent + self.rtt.rto < now:
+            self.cc.on_idle(now)  # RFC 5681 section 4.1
+        usable = min(self.una + self.wnd, self.una + self.config.send_buffer) - nxt
+        unsent = self.buffer.end - nxt
+        if usable <= 0:
+            self._cwnd_limited = False
+            self._arm(now)
+            return None
+        room = self._room()
+        if room < min(mss, unsent) and pipe > 0:
+            self._cwnd_limited = True
+            return None
+        length = min(unsent, usable, max(mss, room // mss * mss), self._super)
+        if unsent:
+            length = self._avoid_silly_window(length, unsent, more)
+            if not length:
+                self._cwnd_limited = False
+                self._arm(now)
+                return None
+        end = nxt + length
+        if self.fin_queued and length == unsent and length < usable:
+            end += 1  # the FIN goes with the last byte
+        self.nxt = end
+        self.board.on_sent(nxt, end, now)
+        self._cwnd_limited = False
+        return self._emit(nxt, end, now)
+
+    def _avoid_silly_window(self, length: int, unsent: int, more: bool = False) -> int:
+        """How much of `length` bytes to send: RFC 9293 section 3.8.6.2.1 and Nagle (3.7.4)."""
+        tail = length % self.mss
+        if not tail:
+            return length
+        idle = self.nxt == self.una
+        if length == unsent:
+            # Rule 2: all that there is. Nagle holds a small segment while data is on its way;
+            # nothing follows a FIN, so nothing is worth waiting for.
+            if self.fin_queued or ((idle or self.nodelay) and not more):
+                return length
+        elif length < self.mss and length >= self.max_wnd // 2 and length > 0:
+            return length  # Rule 3: half of the largest window the peer ever had.
+        return length - tail
+
+    def _window_probe(self, now: float) -> tuple[int, Buffer, int] | None:
+        """RFC 9293 section 3.8.6.1: at least one octet goes into a window that is shut."""
+        self._probe = False
+        usable = min(self.wnd, self.config.send_buffer) - self.flight_size
+        if usable > 0 and self._pending and self.nxt == self.una:
+            # Rule 4 of the sender's SWS avoidance: the timeout overrides, send what fits.
+            length = min(usable, self.unsent, self.mss)
+        elif self.nxt > self.una:
+            flight = self.board.flights[0]
+            self.board.mark_all_lost()
+            if self.board.next_lost() is not flight:
+                return None
+            end = min(flight.end, self.una + 1)
+            self.board.on_retransmitted(flight, end, now)
+            self.bytes_retransmitted += end - flight.start
+            self.total_retransmissions += 1
+            return self._emit(flight.start, flight.end, now)
+        else:
+            length = min(self.unsent, 1)
+        start = self.nxt
+        self.nxt = start + max(length, 1)  # with no data left, the octet is the FIN
+        self.board.on_sent(start, self.nxt, now)
+        return self._emit(start, self.nxt, now)
+
+    def _emit(self, start: int, end: int, now: float) -> tuple[int, Buffer, int]:
+        """[start, end) goes out at `now`: cut it from the buffer and see to the timers."""
+        limit = self.buffer.end
+        flags = PSH if start < limit <= end else 0  # the last byte there is (MUST-61)
+        if self.fin_queued and end > limit:
+            flags |= FIN
+            end = limit
+        data = self.buffer.slice(start, end) if end > start else b""
+        self.bytes_sent += len(data)
+        self._last_sent = now
+        self._arm(now)
+        return start, data, flags
+
+    def _room(self) -> int:
+        """Bytes that congestion control lets into the network."""
+        room = self.cc.cwnd - self.board.pipe
+        if not self.sack and self.recovery is not Recovery.TIMEOUT:
+            # RFC 5681 section 3.2: each duplicate ACK says that a segment has left; RFC 3042
+            # lets the first two send new data too.
+            room += min(self.dup_acks * self.mss, self.board.pipe)
+        return room
+
+    # -- timers ----------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        return min(self.rto_deadline, self.persist_deadline, self.give_up_deadline)
+
+    def on_rto(self, now: float) -> None:
+        """The retransmission timer expired: RFC 6298 section 5.4 to 5.6, RFC 5681 section 3.1."""
+        in_flight = self.board.pipe or self.mss
+        first = self.timeouts == 0 and self.recovery is not Recovery.TIMEOUT
+        self.timeouts += 1
+        self.rtt.back_off()
+        self.board.mark_all_lost()
+        self.dup_acks = 0
+        self.recovery = Recovery.TIMEOUT
+        self.recovery_point = self.nxt
+        self.cc.on_timeout(in_flight, first, now)
+        self._force = True
+        self.rto_deadline = now + self.rtt.rto
+
+    def on_persist(self, now: float) -> None:
+        """The persist timer expired: let one probe out and wait twice as long (SHLD-30)."""
+        self._probe = True
+        self.timeouts += 1
+        self._persist_interval = min(self._persist_interval * 2, self.config.max_rto)
+        self.persist_deadline = now + self._persist_interval
+
+    def _arm(self, now: float, heard: bool = False) -> None:
+        """Let just the timer run that the situation asks for; `heard` from the peer just now."""
+        outstanding = self.nxt > self.una
+        if not outstanding and not self._pending:
+            self._disarm()
+            return
+        if self._stuck():
+            if self.persist_deadline == math.inf:
+                # SHLD-29: the first probe comes when the window was shut for an RTO.
+                self._persist_interval = self.rtt.rto
+                self.persist_deadline = now + self._persist_interval
+                self.give_up_deadline = math.inf
+            # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
+            # the user set a limit.
+            if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
+                self.give_up_deadline = now + self._patience()
+            self.rto_deadline = math.inf
+            return
+        if self.persist_deadline < math.inf:
+            self._leave_persist(heard)
+        if not outstanding:
+            self.rto_deadline = self.give_up_deadline = math.inf
+            return
+        if self.rto_deadline == math.inf:
+            self.rto_deadline = now + self.rtt.rto  # RFC 6298 section 5.1
+        if self.give_up_deadline == math.inf:
+            self.give_up_deadline = now + self._patience()
+
+    def _stuck(self) -> bool:
+        """Only a probe can get on: the window is shut, or too small to be worth a segment."""
+        if self.wnd == 0:
+            return True
+        if self.nxt > self.una or not self._pending:
+            return False
+        usable = min(self.wnd, self.config.send_buffer)
+        unsent = self.buffer.end - self.nxt
+        length = min(unsent, usable)
+        return unsent > 0 and length < self.mss and not self._avoid_silly_window(length, unsent)
+
+    def _leave_persist(self, heard: bool) -> None:
+        """Back to normal; `heard` if because the window opened, not because a probe went out."""
+        self.persist_deadline = math.inf
+        self.give_up_deadline = math.inf
+        self._probe = False
+        self.timeouts = 0
+        if heard:
+            self.board.mark_all_lost()  # what was sent into the shut window was not taken
+
+    def _disarm(self) -> None:
+        self.rto_deadline = self.persist_deadline = self.give_up_deadline = math.inf
+        self._probe = False
+        self.timeouts = 0
+
+    def _patience(self) -> float:
+        """Seconds until a peer that says nothing is given up: RFC 5482, else R2."""
+        return self.config.user_timeout or self.config.r2
+
+    def clear(self) -> None:
+        """Nothing more will be sent: the connection is over."""
+        self._disarm()
+        self.board.clear()
+        self.buffer.clear()

@@ -1,0 +1,49 @@
+"""Many pairs on bad paths: every byte arrives, both sides close, and the same seed does the same.
+Many pairs on bad paths: every byte arrives, both sides close, and the same seed does the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.pair import Outcome
+from tests.sim.scenarios import aborted, fifths, swarm
+
+
+# In lots, so that a run shows where it is, and one failure does not hide the others.
+@pytest.mark.parametrize("lot", range(10))
+def test_200_connections_with_a_fifth_lost_reordered_and_duplicated_deliver_and_close(
+    lot: int,
+) -> None:
+    for seed in range(lot * 20, lot * 20 + 20):
+        fifths(seed).run()
+
+
+@pytest.mark.parametrize("lot", range(10))
+def test_whatever_was_drawn_a_healed_pair_delivers_and_closes(lot: int) -> None:
+    for seed in range(lot * 20, lot * 20 + 20):
+        swarm(seed).run()
+
+
+@pytest.mark.parametrize("lot", range(3))
+def test_an_abort_ends_both_sides_and_what_was_delivered_is_a_prefix(lot: int) -> None:
+    for seed in range(lot * 20, lot * 20 + 20):
+        aborted(seed).run()
+
+
+@pytest.mark.parametrize("scenario", [fifths, swarm, aborted])
+def test_the_same_seed_runs_the_same_way_twice(scenario: object) -> None:
+    assert callable(scenario)
+    first, second = scenario(7).run(), scenario(7).run()
+    assert isinstance(first, Outcome)
+    assert (first.digest, first.seconds) == (second.digest, second.seconds)
+
+
+def test_another_seed_runs_another_way() -> None:
+    assert fifths(7).run().digest != fifths(8).run().digest
+
+
+def test_a_failure_has_the_line_that_runs_it_again() -> None:
+    pair = fifths(3)
+    pair.a._expected = bytes(len(pair.a._expected))
+    with pytest.raises(AssertionError, match=r"python -m tests\.sim\.scenarios fifths 3"):
+        pair.run()
