@@ -1,0 +1,458 @@
+"""Get UDP datagrams in and out of an event loop, many at a time.
+
+This is the layer between the endpoint and the kernel. It knows sockets and the loop; it does not
+know what a segment is, and it never looks into a datagram. Two classes with one surface
+(DatagramLayer):
+
+    Datagrams        our own non-blocking socket under loop.add_reader(), with UDP segmentation
+                     offload (GSO, GRO) where the kernel has it
+    LoopDatagrams    loop_datagrams.py, over loop.create_datagram_endpoint(), for loops without
+                     add_reader() (Windows' proactor)
+
+`await open_datagrams(...)` picks the right one. The sockets are made by sockets.py, whose functions
+are handed on from here, so that the layer above needs only this module.
+
+Why our own socket: asyncio's datagram transport reads one datagram per turn of the loop, which
+costs more than everything TCP does with it. Here one wake-up drains what has arrived, up to a
+budget, so that a flood at one socket cannot starve the rest of the loop.
+
+What UDP promises is little, and this layer promises no more: a datagram the kernel refuses (no
+route, a firewall, too big for the path) was dropped by the network as far as the layers above are
+concerned. It is counted in `dropped`, the error is reported to the receiver, and nothing is raised.
+Only back-pressure is different: when the socket's buffer is full, `blocked` turns true, the rest of
+that one send() is kept, and the receiver's writable() says when to go on. Nothing here grows with
+what a peer or the network does.
+
+UDP checksums stay on: they are what protects the segment, whose own checksum field is not used.
+
+Read beside it: RFC 8085 (UDP usage guidelines) sections 3.2, 3.4 and 5.2; RFC 8899 section 4.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import struct
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .sockets import Address, bind_socket, connect_socket, path_mtu, take_socket
+
+if TYPE_CHECKING:
+    from .core.segment import Buffer
+
+__all__ = [
+    "Address",
+    "DatagramLayer",
+    "Datagrams",
+    "Receiver",
+    "bind_socket",
+    "connect_socket",
+    "open_datagrams",
+    "path_mtu",
+    "take_socket",
+]
+
+MAX_DATAGRAM = 65536
+"""Bytes of buffer for one read: more than any UDP payload, alone or joined by GRO."""
+
+READ_BUDGET = 64
+BYTE_BUDGET = 1024 * 1024
+MIN_COST = 1024
+"""One wake-up makes at most READ_BUDGET system calls and takes in about BYTE_BUDGET bytes. A
+datagram counts for no less than MIN_COST: with GRO one read may hand out 64 tiny ones, and the work
+is per datagram."""
+
+# Linux, include/uapi/linux/udp.h. Python's socket module has no names for them.
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_GRO = 104
+MAX_GSO_SEGMENTS = 64
+MAX_GSO_BYTES = 65507
+"""An IPv4 packet has at most 65535 bytes, 20 of them IP header and 8 UDP header. IPv6 takes 20
+more."""
+
+_SEGMENT_SIZE = struct.Struct("=H")
+_GRO_SIZE = struct.Struct("=i")
+_GRO_SPACE = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+MAX_GSO_REFUSALS = 1024
+"""How many destinations are remembered as unable to take GSO. Forgetting one costs one refused
+call."""
+
+
+class Receiver(Protocol):
+    """What the layer above provides. It is called from the loop, never from inside send()."""
+
+    def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
+        """Datagrams in the order of arrival, and the clock as it stood when the loop woke us."""
+
+    def error_received(self, exc: OSError) -> None:
+        """The network refused something: an ICMP error on a connected socket, or a send."""
+
+    def writable(self) -> None:
+        """The socket takes datagrams again; `blocked` is false."""
+
+
+class DatagramLayer(ABC):
+    """One UDP socket. What the endpoint sees, whichever class is behind it."""
+
+    sock: socket.socket
+    sockname: Any
+    receive_buffer: int
+    """Bytes of receive buffer the kernel granted; it counts whole buffers, not payload."""
+    blocked: bool
+    """The socket's send buffer is full: send nothing until the receiver's writable() is called."""
+    dropped: int
+    """Datagrams that never left: refused by the kernel, or sent while `blocked` or when closed."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        receiver: Receiver,
+        clock: Callable[[], float],
+    ) -> None:
+        self.sock = sock
+        self.sockname = sock.getsockname()
+        self.receive_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        self.blocked = False
+        self.dropped = 0
+        self._loop = loop
+        self._receiver = receiver
+        self._clock = clock
+        self._closed = False
+        self._kept: list[tuple[bytes, Buffer]] = []  # the rest of the send() that met a full buffer
+        self._kept_addr: Address | None = None
+        self._reports: set[int | None] = set()  # errno of the errors on their way to the receiver
+
+    def send(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> None:
+        """Send each (header, payload) as one datagram to `addr`; None means the connected peer.
+
+        Never raises what the network says: see the module's first lines. The payloads may be views
+        of a buffer that changes afterwards; what has to be kept is copied.
+        """
+        if self.blocked or self._closed:
+            self.dropped += len(pairs)
+            return
+        done = self._push(pairs, addr)
+        if done < len(pairs):
+            self._kept = [(header, bytes(payload)) for header, payload in pairs[done:]]
+            self._kept_addr = addr
+            self._block()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop receiving, try once more to send what was kept, and close the socket. Idempotent."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Close the socket and forget what was kept. Idempotent."""
+
+    @abstractmethod
+    def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
+        """Hand datagrams to the system; return how many it took or refused before it was full."""
+
+    @abstractmethod
+    def _block(self) -> None:
+        """Note that the send buffer is full, and arrange for what was kept to be sent."""
+
+    def _push_kept(self) -> bool:
+        """Send what was kept; return whether all of it is gone."""
+        done = self._push(self._kept, self._kept_addr)
+        del self._kept[:done]
+        return not self._kept
+
+    def _forget_kept(self) -> None:
+        self.dropped += len(self._kept)
+        self._kept.clear()
+
+    def _report(self, exc: OSError) -> None:
+        """Tell the receiver about a failed send.
+
+        The loop does it, because send() is called from within the receiver's own work. A burst of
+        datagrams into the same wall is reported once per turn of the loop, not once for each.
+        """
+        if exc.errno not in self._reports:
+            self._reports.add(exc.errno)
+            self._loop.call_soon(self._deliver_report, exc)
+
+    def _deliver_report(self, exc: OSError) -> None:
+        self._reports.discard(exc.errno)
+        if not self._closed:
+            self._receiver.error_received(exc)
+
+
+class Datagrams(DatagramLayer):
+    """A non-blocking socket of our own under loop.add_reader() and loop.add_writer().
+
+    Takes the socket over and closes it. `offload` false leaves GSO and GRO off where the kernel has
+    them: a packet capture on the same host then shows single datagrams instead of what the kernel
+    joined. Raises NotImplementedError where the loop has no add_reader() or the socket no sendmsg()
+    (Windows).
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        receiver: Receiver,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        offload: bool = True,
+    ) -> None:
+        if not hasattr(sock, "sendmsg"):
+            raise NotImplementedError("this system's sockets have no sendmsg()")
+        super().__init__(loop, sock, receiver, clock)
+        self.gso = offload and _has_gso(sock)
+        self.gro = offload and _switch_gro_on(sock)
+        self._gso_refused: set[Address | None] = set()
+        try:
+            # A connected socket has one peer; no need to build its address for each datagram.
+            self._peer: Address | None = sock.getpeername()
+        except OSError:
+            self._peer = None
+        self._fd = sock.fileno()
+        self._read: Callable[[list[tuple[bytes, Address]]], int]
+        if self.gro:
+            self._read = self._read_joined
+        else:
+            self._read = self._read_unconnected if self._peer is None else self._read_connected
+        loop.add_reader(self._fd, self._on_readable)
+
+    def close(self) -> None:
+        if not self._closed and self._kept:
+            self._push_kept()
+        self.abort()
+
+    def abort(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._forget_kept()
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
+        self.sock.close()
+
+    # Receiving
+
+    def _on_readable(self) -> None:
+        now = self._clock()
+        datagrams: list[tuple[bytes, Address]] = []
+        failure: OSError | None = None
+        budget = BYTE_BUDGET
+        read = self._read
+        for _ in range(READ_BUDGET):
+            try:
+                budget -= read(datagrams)
+            except BlockingIOError:
+                break
+            except OSError as exc:
+                # One error per wake-up: the kernel forgets it in telling, and one that lasts must
+                # not spin.
+                failure = exc
+                break
+            if budget <= 0:
+                break
+        if datagrams:
+            self._receiver.datagrams_received(datagrams, now)
+        if failure is not None and not self._closed:
+            self._receiver.error_received(failure)
+
+    def _read_connected(self, datagrams: list[tuple[bytes, Address]]) -> int:
+        data = self.sock.recv(MAX_DATAGRAM)
+        assert self._peer is not None
+        datagrams.append((data, self._peer))
+        return max(len(data), MIN_COST)
+
+    def _read_unconnected(self, datagrams: list[tuple[bytes, Address]]) -> int:
+        datagram = self.sock.recvfrom(MAX_DATAGRAM)
+        datagrams.append(datagram)
+        return max(len(datagram[0]), MIN_COST)
+
+    def _read_joined(self, datagrams: list[tuple[bytes, Address]]) -> int:
+        """Read once with UDP_GRO: one datagram, or several of one size, the last maybe shorter."""
+        data, ancillary, flags, source = self.sock.recvmsg(MAX_DATAGRAM, _GRO_SPACE)
+        if flags & socket.MSG_TRUNC:
+            return MAX_DATAGRAM  # Cut off, so not UDP as we know it: no segment to be trusted.
+        addr = self._peer or source
+        size = 0
+        for level, kind, value in ancillary:
+            if level == SOL_UDP and kind == UDP_GRO:
+                (size,) = _GRO_SIZE.unpack(value)
+        if not 0 < size < len(data):
+            datagrams.append((data, addr))
+            return max(len(data), MIN_COST)
+        starts = range(0, len(data), size)
+        datagrams.extend([(data[start : start + size], addr) for start in starts])
+        return max(len(data), len(starts) * MIN_COST)
+
+    # Sending
+
+    def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
+        if not self.gso or len(pairs) == 1 or addr in self._gso_refused:
+            return self._push_singly(pairs, 0, len(pairs), addr)
+        start = 0
+        while start < len(pairs):
+            end, size = _equal_run(pairs, start)
+            if end - start == 1:
+                done = self._push_singly(pairs, start, end, addr)
+            else:
+                done = self._push_joined(pairs, start, end, size, addr)
+            if done < end:
+                return done
+            start = end
+        return start
+
+    def _push_singly(
+        self, pairs: Sequence[tuple[bytes, Buffer]], start: int, end: int, addr: Address | None
+    ) -> int:
+        sendmsg = self.sock.sendmsg
+        for index in range(start, end):
+            try:
+                sendmsg(pairs[index], (), 0, addr)
+            except BlockingIOError:
+                return index
+            except OSError as exc:
+                self._report(exc)
+                if not self._send_again(pairs[index], (), addr):
+                    self.dropped += 1
+        return end
+
+    def _push_joined(
+        self,
+        pairs: Sequence[tuple[bytes, Buffer]],
+        start: int,
+        end: int,
+        size: int,
+        addr: Address | None,
+    ) -> int:
+        """Send pairs[start:end], a run from _equal_run(), in one call; the system cuts it up."""
+        buffers = list(chain.from_iterable(pairs[start:end]))
+        cut = ((SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size)),)
+        try:
+            self.sock.sendmsg(buffers, cut, 0, addr)
+        except BlockingIOError:
+            return start
+        except OSError as exc:
+            if exc.errno not in (errno.EIO, errno.EINVAL):
+                self._report(exc)
+                if not self._send_again(buffers, cut, addr):
+                    self.dropped += end - start
+                return end
+            # The route cannot cut (EIO: no checksum offload or IPsec), or a piece is bigger than
+            # its MTU (EINVAL). Which one it is shows when the pieces are sent one by one.
+            dropped = self.dropped
+            done = self._push_singly(pairs, start, end, addr)
+            if self.dropped == dropped and done > start:
+                self._refuse_gso(addr)
+            return done
+        return end
+
+    def _send_again(
+        self,
+        buffers: Sequence[Buffer],
+        ancillary: tuple[tuple[int, int, bytes], ...],
+        addr: Address | None,
+    ) -> bool:
+        """Return whether a send that failed gets through at the second attempt.
+
+        A connected socket answers a send with what ICMP said about an earlier one, and sends
+        nothing. Without this, forged ICMP errors could hold up a connection that they must not
+        harm (RFC 5927).
+        """
+        if addr is not None:
+            return False
+        try:
+            self.sock.sendmsg(buffers, ancillary)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            self._report(exc)
+            return False
+        return True
+
+    def _refuse_gso(self, addr: Address | None) -> None:
+        if len(self._gso_refused) >= MAX_GSO_REFUSALS:
+            self._gso_refused.clear()
+        self._gso_refused.add(addr)
+
+    def _block(self) -> None:
+        self.blocked = True
+        self._loop.add_writer(self._fd, self._on_writable)
+
+    def _on_writable(self) -> None:
+        if self._push_kept():
+            self._loop.remove_writer(self._fd)
+            self.blocked = False
+            self._receiver.writable()
+
+
+async def open_datagrams(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    receiver: Receiver,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    offload: bool = True,
+) -> DatagramLayer:
+    """Put a socket to work in the way the loop allows.
+
+    It comes from bind_socket(), connect_socket() or take_socket(), and belongs to what is returned
+    from here on. If this raises or is cancelled, it is closed.
+    """
+    try:
+        return Datagrams(loop, sock, receiver, clock, offload=offload)
+    except NotImplementedError:
+        from .loop_datagrams import open_loop_datagrams  # It builds on this module.
+
+        return await open_loop_datagrams(loop, sock, receiver, clock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _has_gso(sock: socket.socket) -> bool:
+    """Whether the kernel knows UDP_SEGMENT (Linux 4.18)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.getsockopt(SOL_UDP, UDP_SEGMENT)
+    except OSError:
+        return False
+    return True
+
+
+def _switch_gro_on(sock: socket.socket) -> bool:
+    """Let the kernel join datagrams (Linux 5.0). From here on only recvmsg() can read them."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _equal_run(pairs: Sequence[tuple[bytes, Buffer]], start: int) -> tuple[int, int]:
+    """The end of the run from `start` that one GSO send may carry, and the size of its datagrams.
+
+    All are of one size, but the last may be shorter: the kernel cuts at multiples of the size.
+    """
+    header, payload = pairs[start]
+    size = total = len(header) + len(payload)
+    end = start + 1
+    for header, payload in pairs[end : start + MAX_GSO_SEGMENTS]:
+        length = len(header) + len(payload)
+        total += length
+        if length > size or total > MAX_GSO_BYTES:
+            break
+        end += 1
+        if length < size:
+            break
+    return end, size

@@ -1,0 +1,38 @@
+"""How large a segment may be on the way to a host: what the route's MTU leaves (RFC 9293 3.7.1)."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final
+
+from rudp.core.codec import HEADER
+from rudp.datagrams import Address, path_mtu
+
+UDP_HEADER: Final = 8
+
+UNKNOWN_MTU: Final = 1280
+"""Taken where the system does not tell the route's MTU: what every IPv6 path carries."""
+
+MAX_HOSTS: Final = 1024
+"""Hosts that are remembered: whoever forges addresses must not make this grow."""
+
+
+class Routes:
+    """The routes of one address family, as the system knows them."""
+
+    def __init__(self, family: int) -> None:
+        self._family = family
+        ipv6 = family == socket.AF_INET6
+        self._overhead = (40 if ipv6 else 20) + UDP_HEADER + HEADER
+        self.default_mss = 1220 if ipv6 else 536  # of a peer that announces none (MUST-15)
+        self._mtus: dict[object, int] = {}
+
+    def mss(self, addr: Address) -> int:
+        """What the route to `addr` leaves for TCP payload and options, in bytes."""
+        host = addr[0]
+        mtu = self._mtus.get(host)
+        if mtu is None:
+            if len(self._mtus) >= MAX_HOSTS:
+                self._mtus.clear()
+            mtu = self._mtus[host] = path_mtu(self._family, addr) or UNKNOWN_MTU
+        return mtu - self._overhead
