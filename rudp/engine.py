@@ -1,0 +1,487 @@
+"""One UDP socket, many connections, one timer: where the core meets the event loop.
+
+Datagrams come in batches. Each batch becomes segments (`codec.coalesce`), each segment goes to the
+connection that its ports and its sender name, and when the batch is done each connection that got
+any is *pumped*: its segments go out, its events go to its transport, its next deadline is noted.
+A call of the user and a timeout end in the same pump.
+
+    datagrams -> receive -> pump -> datagrams
+                              |
+                           transport
+
+A connection is known by (address of the peer, TCP port of ours, TCP port of the peer's), so many
+share one socket. What belongs to none is answered by `core.stray`. TIME-WAIT is kept here, as a
+small record; its connection has been let go.
+
+RFC 9293 sections 3.10.7.1 and 3.10.7.2 (CLOSED, LISTEN), RFC 6056 (ports), RFC 6191 (TIME-WAIT).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import random
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from rudp.channel import Channel, Key, Listener
+from rudp.core import codec, isn, stray
+from rudp.core.config import Config
+from rudp.core.connection import open_active, open_passive
+from rudp.core.events import Event
+from rudp.core.segment import Buffer, Segment
+from rudp.core.seq import unwrap
+from rudp.core.state import CLOSED, LISTEN, SYN_SENT, TIME_WAIT, State
+from rudp.core.time_wait import TimeWait
+from rudp.datagrams import Address, DatagramLayer, open_datagrams
+from rudp.deadlines import Deadlines
+from rudp.routes import Routes
+
+logger = logging.getLogger("rudp")
+
+Tap = Callable[[str, Segment, State, float], None]
+
+EPHEMERAL_PORTS: Final = range(49152, 65536)
+"""RFC 6056 section 3.2, RFC 6335 section 6: where a client's TCP port comes from."""
+
+CORK: Final = 0.0001
+"""Small writes within this many seconds of the last go out together, a turn of the loop later."""
+
+_random = random.SystemRandom()
+
+
+class Engine(asyncio.DatagramProtocol):
+    """What drives a UDP socket: demultiplexing, the pump and the timer."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        tap: Tap | None = None,
+        on_idle: Callable[[], None] | None = None,
+    ) -> None:
+        self.loop = loop
+        self.config = config
+        # uvloop's clock ticks in milliseconds; any other loop's is as good as the system's, and a
+        # simulated one has to be asked.
+        uvloop = type(loop).__module__.startswith("uvloop")
+        self.clock: Callable[[], float] = time.monotonic if uvloop else loop.time
+        self.datagrams: DatagramLayer
+        self._routes: Routes
+        self.connected: Address | None = None  # the only peer, if the socket is connected
+        self.family = socket.AF_INET
+        self.listeners: dict[int, Listener] = {}
+        self.closed = False
+        self._tap = tap
+        self._on_idle = on_idle
+        self._secret = os.urandom(32)
+        self._channels: dict[Key, Channel] = {}
+        self._time_waits: dict[Key, TimeWait] = {}
+        self._touched: list[Channel] = []
+        self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
+        self._pumping = False
+        self._flush_scheduled = False
+        self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None]] = deque()
+        self._deadlines = Deadlines(loop, self.clock, self._on_due)
+
+    async def start(self, sock: socket.socket, connected: Address | None = None) -> None:
+        """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
+        self.family = sock.family
+        self.connected = connected
+        self._routes = Routes(sock.family)
+        self.datagrams = await open_datagrams(self.loop, sock, self, self.clock)
+
+    # -- connections -----------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """No listener and no connection: at most TIME-WAIT records are left."""
+        return not self.listeners and not self._channels
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The connections that are not yet in TIME-WAIT."""
+        return list(self._channels.values())
+
+    @property
+    def has_time_wait(self) -> bool:
+        return bool(self._time_waits)
+
+    def connect(self, addr: Address, peer_port: int, local_port: int = 0) -> Channel:
+        """Begin an active open to TCP port `peer_port` at the UDP address `addr`.
+
+        `local_port` 0 takes a random one. Raises `OSError` if the ports are in use, or the endpoint
+        has as many connections as it may have.
+        """
+        self._check_room()
+        if not local_port:
+            local_port = self._ephemeral_port(addr, peer_port)
+        key = (addr, local_port, peer_port)
+        if key in self._channels or key in self._time_waits:
+            raise OSError(errno.EADDRINUSE, f"TCP ports {local_port} to {peer_port} are in use")
+        now = self.clock()
+        sockets = self._sockets(key)
+        connection = open_active(
+            self.config,
+            local_port=local_port,
+            peer_port=peer_port,
+            iss=isn.initial_sequence_number(self._secret, sockets, now),
+            now=now,
+            mss=self._routes.mss(addr),
+            ts_offset=isn.timestamp_offset(self._secret, sockets),
+            default_mss=self._routes.default_mss,
+            socket_buffer=self.datagrams.receive_buffer // 2,
+        )
+        channel = Channel(connection, addr)
+        channel.waiter = self.loop.create_future()
+        self._channels[channel.key] = channel
+        self.output(channel)
+        return channel
+
+    def _check_room(self) -> None:
+        if self.closed:
+            raise RuntimeError("the endpoint is closed: open a new one")
+        if len(self._channels) >= self.config.max_connections:
+            raise OSError(errno.ENOBUFS, "the endpoint has Config.max_connections connections")
+
+    def _ephemeral_port(self, addr: Address, peer_port: int) -> int:
+        # RFC 6056 section 3.3.1: simple port randomization.
+        count = len(EPHEMERAL_PORTS)
+        first = _random.randrange(count)
+        for offset in range(count):
+            port = EPHEMERAL_PORTS[(first + offset) % count]
+            key = (addr, port, peer_port)
+            if key not in self._channels and key not in self._time_waits:
+                return port
+        raise OSError(errno.EADDRNOTAVAIL, f"no TCP port is left towards {addr[0]}:{peer_port}")
+
+    def _sockets(self, key: Key) -> bytes:
+        """The pair of sockets, as a keyed hash takes it."""
+        return repr((self.datagrams.sockname, key)).encode()
+
+    # -- datagrams come in -----------------------------------------------------------------------
+
+    def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
+        """A batch of datagrams, in order of arrival: all its segments, then one pump."""
+        peers: dict[Address, list[bytes]] = {}
+        for data, addr in datagrams:
+            if addr in peers:
+                peers[addr].append(data)
+            else:
+                peers[addr] = [data]
+        self._pumping = True
+        for addr, batch in peers.items():
+            # What is no segment is discarded without a word: an answer could start a loop.
+            segments, _ = codec.coalesce(batch)
+            for segment in segments:
+                self._receive(segment, addr, now)
+        self._pump_touched(now)
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """A single datagram, for who drives the endpoint as a plain `asyncio.DatagramProtocol`."""
+        self.datagrams_received([(data, addr)], self.clock())
+
+    def _receive(self, segment: Segment, addr: Address, now: float) -> None:
+        channel = self._channels.get((addr, segment.dst_port, segment.src_port))
+        if channel is None:
+            self._receive_stray(segment, addr, now)
+            return
+        channel.connection.receive(segment, now)
+        self._touch(channel)
+        if self._tap is not None:
+            self._tap("<", segment, channel.connection.state, now)
+
+    def _receive_stray(self, segment: Segment, addr: Address, now: float) -> None:
+        """A segment that belongs to no connection."""
+        key = (addr, segment.dst_port, segment.src_port)
+        listener = self.listeners.get(segment.dst_port)
+        record = self._time_waits.get(key)
+        answer: Segment | None
+        if record is not None and not (listener is not None and record.reopens(segment)):
+            until = record.deadline
+            answer = record.receive(segment, now)
+            if record.deadline != until:
+                self._time_waits[key] = self._time_waits.pop(key)  # the youngest stand last
+            state = TIME_WAIT
+        elif listener is not None and stray.opens(segment):
+            self._listen(listener, segment, addr, key, now)
+            return
+        elif listener is not None:
+            answer = stray.answer_listen(segment)
+            state = LISTEN
+        else:
+            answer = stray.answer_closed(segment)
+            state = CLOSED
+        if self._tap is not None:
+            self._tap("<", segment, state, now)
+        if answer is not None:
+            self._send(answer, 0, addr, state, now)
+
+    def _listen(
+        self, listener: Listener, syn: Segment, addr: Address, key: Key, now: float
+    ) -> None:
+        """LISTEN got a SYN: RFC 9293 section 3.10.7.2."""
+        if (
+            listener.half_open >= listener.backlog
+            or len(self._channels) >= self.config.max_connections
+        ):
+            return  # No answer: the SYN will come again.
+        sockets = self._sockets(key)
+        iss = isn.initial_sequence_number(self._secret, sockets, now)
+        record = self._time_waits.pop(key, None)
+        if record is not None:
+            # RFC 9293 section 3.10.7.4 and RFC 6191: beyond anything of the old connection.
+            iss = max(unwrap(iss, record.snd_nxt), record.snd_nxt + 65537)
+        connection = open_passive(
+            self.config,
+            iss=iss,
+            syn=syn,
+            now=now,
+            mss=self._routes.mss(addr),
+            ts_offset=isn.timestamp_offset(self._secret, sockets),
+            default_mss=self._routes.default_mss,
+            socket_buffer=self.datagrams.receive_buffer // 2,
+        )
+        channel = Channel(connection, addr)
+        channel.listener = listener
+        listener.half_open += 1
+        self._channels[key] = channel
+        self._touch(channel)
+        if self._tap is not None:
+            self._tap("<", syn, connection.state, now)
+
+    def error_received(self, exc: Exception) -> None:
+        """The system reports an error: it ends attempts to connect, and nothing else.
+
+        RFC 9293 section 3.9.2.2, RFC 5461 and 5927: to an established connection an ICMP error says
+        nothing that can be trusted.
+        """
+        assert isinstance(exc, OSError)
+        if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
+            return
+        for channel in self.channels:
+            if channel.connection.state is SYN_SENT and self.connected is not None:
+                channel.connection.end(exc)
+                self.output(channel)
+        logger.debug("%r reports %s", self, exc)
+
+    @property
+    def pumping(self) -> bool:
+        """Called from the loop, not from the user: protocols may be called directly."""
+        return self._pumping
+
+    # -- the pump --------------------------------------------------------------------------------
+
+    def output(self, channel: Channel) -> None:
+        """The user did something: send what is due, at once or with what else this turn brings."""
+        if self._pumping:
+            self._touch(channel)
+            return
+        now = self.clock()
+        connection = channel.connection
+        if 0 < connection.send_mss <= connection.unsent:
+            self._pump(channel, now, more=True)
+            if not connection.unsent:
+                return
+        elif now - channel.last_output > CORK:
+            self._pump(channel, now)
+            return
+        self._touch(channel)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._pump_touched(self.clock())
+
+    def _touch(self, channel: Channel) -> None:
+        if not channel.touched:
+            channel.touched = True
+            self._touched.append(channel)
+
+    def _pump_touched(self, now: float) -> None:
+        """Pump all that were touched; what is touched meanwhile, too."""
+        self._pumping = True
+        try:
+            while self._touched:
+                touched, self._touched = self._touched, []
+                for channel in touched:
+                    channel.touched = False
+                    self._pump(channel, now)
+        finally:
+            self._pumping = False
+
+    def _pump(self, channel: Channel, now: float, more: bool = False) -> None:
+        """Poll a connection's three outputs: segments, events, the deadline."""
+        connection = channel.connection
+        self._transmit(channel, now, more)
+        event = connection.next_event()
+        while event is not None:
+            self._on_event(channel, event)
+            event = connection.next_event()
+        if connection.output_due:
+            # Reading has opened the window, or an event had an answer.
+            self._transmit(channel, now, more)
+        transport = channel.transport
+        if transport is not None:
+            transport.resume_protocol()
+        if connection.state is TIME_WAIT and channel.key in self._channels:
+            self._enter_time_wait(channel, now)
+        if self._channels.get(channel.key) is channel:
+            self._deadlines.set(channel, connection.next_deadline())
+
+    def _transmit(self, channel: Channel, now: float, more: bool) -> None:
+        if self.blocked:
+            self._stalled[channel] = None
+            return
+        connection = channel.connection
+        segments = connection.segments_to_send(now, more)
+        if not segments:
+            return
+        channel.last_output = now
+        addr = None if self.connected is not None else channel.addr
+        for segment in segments:
+            self._send(segment, connection.send_mss, addr, connection.state, now)
+
+    def _send(
+        self, segment: Segment, mss: int, addr: Address | None, state: State, now: float
+    ) -> None:
+        if self._tap is not None:
+            self._tap(">", segment, state, now)
+        pairs = codec.split(segment, mss or codec.MAX_SUPER)
+        if self.blocked:
+            self._unsent.append((pairs, addr))
+        else:
+            self.datagrams.send(pairs, None if self.connected is not None else addr)
+
+    @property
+    def blocked(self) -> bool:
+        """The socket takes nothing now. Connections are not asked for more until it does."""
+        return bool(self._unsent) or self.datagrams.blocked
+
+    def writable(self) -> None:
+        """The socket takes datagrams again."""
+        while self._unsent and not self.datagrams.blocked:
+            self.datagrams.send(*self._unsent.popleft())
+        if not self.blocked:
+            for channel in self._stalled:
+                self._touch(channel)
+            self._stalled.clear()
+            self._pump_touched(self.clock())
+
+    def _on_event(self, channel: Channel, event: Event) -> None:
+        transport = channel.transport
+        if event is Event.READABLE:
+            if transport is not None:
+                transport.deliver()
+        elif event is Event.ESTABLISHED:
+            self._on_established(channel)
+        elif event is Event.EOF:
+            if transport is not None:
+                transport.deliver()
+        elif event is Event.RELEASED:
+            self._on_released(channel)
+        elif event is Event.CLOSED:
+            self._forget(channel)
+        elif event is Event.TROUBLE:
+            logger.warning("%s:%s does not acknowledge; still trying", *channel.addr[:2])
+
+    def _on_established(self, channel: Channel) -> None:
+        if channel.waiter is not None:
+            if not channel.waiter.done():
+                channel.waiter.set_result(None)
+            return
+        listener = channel.listener
+        assert listener is not None
+        self._leave_backlog(channel)
+        if self.listeners.get(listener.port) is listener:
+            listener.accept(channel)
+        else:
+            channel.connection.abort("the server has closed")
+
+    def _leave_backlog(self, channel: Channel) -> None:
+        if channel.listener is not None:
+            channel.listener.half_open -= 1
+            channel.listener = None
+
+    def _on_released(self, channel: Channel) -> None:
+        error = channel.connection.error
+        waiter = channel.waiter
+        if waiter is not None and not waiter.done():
+            if error is not None:
+                waiter.set_exception(error)
+            else:
+                waiter.set_result(None)
+        if channel.transport is not None:
+            channel.transport.release(error)
+
+    def _forget(self, channel: Channel) -> None:
+        self._leave_backlog(channel)
+        if self._channels.get(channel.key) is channel:
+            self._remove(channel)
+
+    def _remove(self, channel: Channel) -> None:
+        del self._channels[channel.key]
+        if channel.finished is not None and not channel.finished.done():
+            channel.finished.set_result(None)
+        self._check_idle()
+
+    def _enter_time_wait(self, channel: Channel, now: float) -> None:
+        """Keep what TIME-WAIT needs; the connection itself is its transport's alone."""
+        while len(self._time_waits) >= self.config.max_time_wait:
+            del self._time_waits[next(iter(self._time_waits))]
+        record = channel.connection.time_wait(now)
+        self._time_waits[channel.key] = record
+        self._deadlines.wake_up_at(record.deadline)
+        self._remove(channel)
+
+    def _check_idle(self) -> None:
+        if self.idle and self._on_idle is not None:
+            self._on_idle()
+
+    # -- the timer -------------------------------------------------------------------------------
+
+    def _on_due(self, due: list[Channel], now: float) -> None:
+        """The deadlines of these have passed; and maybe those of TIME-WAIT records."""
+        for channel in due:
+            channel.connection.handle_timeout(now)
+            self._touch(channel)
+        self._pump_touched(now)
+        self._expire_time_waits(now)
+
+    def _expire_time_waits(self, now: float) -> None:
+        """Drop the records whose time is up: the oldest stand first."""
+        records = self._time_waits
+        while records:
+            key = next(iter(records))
+            if records[key].deadline > now:
+                self._deadlines.wake_up_at(records[key].deadline)
+                return
+            del records[key]
+        self._check_idle()
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def shut(self) -> None:
+        """Close the socket. What is still open is reset: its transports hear `ECONNABORTED`."""
+        if self.closed:
+            return
+        for channel in self.channels:
+            error = ConnectionAbortedError(errno.ECONNABORTED, "the endpoint was closed")
+            channel.connection.abort(error=error)
+            self._pump(channel, self.clock())
+        self.closed = True
+        self._deadlines.close()
+        for container in (self._time_waits, self._unsent, self._stalled):
+            container.clear()
+        self.datagrams.close()
+
+    def __repr__(self) -> str:
+        name = getattr(self, "datagrams", None) and self.datagrams.sockname
+        return f"<{type(self).__name__} {name} connections={len(self._channels)}>"

@@ -1,0 +1,97 @@
+"""What has to outlive its owner: closed connections that still deliver, and TIME-WAIT.
+
+A kernel goes on when a program has closed its socket, and even when the program has ended. In user
+space somebody has to. Per event loop:
+
+- endpoints that nobody owns any more stay open while TIME-WAIT lasts, a limited number of them, and
+  give way when their port is wanted again;
+- when the loop ends, `asyncio.run` (through `loop.shutdown_asyncgens`) lets connections be
+  finished, both FINs acknowledged, for `Config.linger` seconds at most. What is not done by then is
+  reset, and all sockets are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rudp.engine import Engine
+
+MAX_IDLE: Final = 64
+"""Endpoints that are kept for TIME-WAIT alone, each with a file descriptor; the oldest give way."""
+
+
+class Keeper:
+    """The engines of one event loop."""
+
+    def __init__(self) -> None:
+        self._engines: dict[Engine, None] = {}
+        self._idle: dict[Engine, None] = {}
+        self._guard: AsyncGenerator[None, None] | None = None
+
+    async def add(self, engine: Engine) -> None:
+        """Look after `engine` until it is shut."""
+        self._engines[engine] = None
+        if self._guard is None:
+            self._guard = self._until_the_loop_ends()
+            await anext(self._guard)  # the loop learns of the generator by its first step
+
+    def rest(self, engine: Engine) -> None:
+        """Nobody owns `engine` any more: keep it for TIME-WAIT, or shut it."""
+        if not engine.has_time_wait:
+            self.shut(engine)
+            return
+        self._idle[engine] = None
+        while len(self._idle) > MAX_IDLE:
+            self.shut(next(iter(self._idle)))
+
+    def make_way(self, host: object, port: int) -> None:
+        """Somebody wants this UDP address: TIME-WAIT alone does not keep it."""
+        for engine in list(self._idle):
+            sockname = engine.datagrams.sockname
+            if sockname[1] == port and (sockname[0] == host or _is_wildcard(host, sockname[0])):
+                self.shut(engine)
+
+    def shut(self, engine: Engine) -> None:
+        """Close `engine`'s socket and forget it."""
+        self._idle.pop(engine, None)
+        self._engines.pop(engine, None)
+        engine.shut()
+
+    async def _until_the_loop_ends(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await self._deliver()
+            for engine in list(self._engines):
+                self.shut(engine)
+            self._guard = None
+
+    async def _deliver(self) -> None:
+        """Close what is open, as the kernel does for a process that ends, and wait a little."""
+        patience = 0.0
+        waiting: list[asyncio.Future[None]] = []
+        for engine in self._engines:
+            for channel in engine.channels:
+                patience = max(patience, engine.config.linger)
+                channel.finished = asyncio.get_running_loop().create_future()
+                waiting.append(channel.finished)
+                channel.connection.close()
+                engine.output(channel)
+        if waiting:
+            await asyncio.wait(waiting, timeout=patience)
+
+
+def _is_wildcard(*hosts: object) -> bool:
+    return any(host in ("0.0.0.0", "::", "", None) for host in hosts)
+
+
+def keeper(loop: asyncio.AbstractEventLoop) -> Keeper:
+    """The keeper of `loop`. It hangs on the loop, so that both can go together."""
+    found: Keeper | None = getattr(loop, "_rudp_keeper", None)
+    if found is None:
+        found = Keeper()
+        loop._rudp_keeper = found  # type: ignore[attr-defined]
+    return found

@@ -1,0 +1,80 @@
+"""asyncio's streams over rudp: `open_connection` and `start_server`.
+
+The reader is `rudp.reader.StreamReader`, which passes chunks through uncopied; the writer is
+asyncio's own `StreamWriter`. What they do, and what they raise, is asyncio's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from rudp.reader import StreamReader
+from rudp.transport import Transport
+
+DEFAULT_LIMIT: Final = 2**16
+"""Bytes that a reader holds before it pauses its transport is twice this; asyncio's default."""
+
+ClientCallback = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
+Create = Callable[
+    [Callable[[], asyncio.StreamReaderProtocol]],
+    Awaitable[tuple[Transport, asyncio.StreamReaderProtocol]],
+]
+
+
+async def streams_over(
+    create: Create, limit: int
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """The streams of the connection that `create` makes for a protocol factory."""
+    loop = asyncio.get_running_loop()
+    reader = StreamReader(limit=limit, loop=loop)
+    transport, protocol = await create(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
+def streams_served_by(
+    callback: ClientCallback, limit: int
+) -> Callable[[], asyncio.StreamReaderProtocol]:
+    """A protocol factory whose connections come to `callback(reader, writer)`.
+
+    An exception in a coroutine callback is reported to the loop's exception handler and closes the
+    connection, on every Python as on 3.12.
+    """
+    if not callable(callback):
+        raise TypeError(f"client_connected_cb has to be callable, not {callback!r}")
+    loop = asyncio.get_running_loop()
+    tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
+
+    def connected(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        result = callback(reader, writer)
+        if asyncio.iscoroutine(result):
+            task = loop.create_task(guarded(result, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def guarded(
+        coroutine: Coroutine[Any, Any, None], writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            await coroutine
+        except asyncio.CancelledError:
+            writer.close()
+            raise
+        except Exception as exc:
+            loop.call_exception_handler(
+                {
+                    "message": "Unhandled exception in client_connected_cb",
+                    "exception": exc,
+                    "transport": writer.transport,
+                }
+            )
+            writer.close()
+
+    def factory() -> asyncio.StreamReaderProtocol:
+        reader = StreamReader(limit=limit, loop=loop)
+        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+
+    return factory
