@@ -22,10 +22,13 @@ class Deadlines:
         self,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
+        slack: float,
         on_due: Callable[[list[Channel], float], None],
     ) -> None:
+        """`slack`: seconds added to each timer, for a loop whose timers may fire early."""
         self._loop = loop
         self._clock = clock
+        self._slack = slack
         self._on_due = on_due
         self._heap: list[tuple[float, int, Channel]] = []
         self._pushes = 0
@@ -49,7 +52,7 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = deadline
-        delay = max(0.0, deadline - self._clock())
+        delay = max(0.0, deadline - self._clock()) + self._slack
         self._timer = self._loop.call_later(delay, self._on_timer)
 
     def close(self) -> None:

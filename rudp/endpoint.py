@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rudp.core.config import Config
+from rudp.core.config import DEFAULT_CONFIG, Config
 from rudp.datagrams import Address, bind_socket, take_socket
 from rudp.engine import Engine, Tap
 from rudp.linger import keeper
@@ -88,7 +88,7 @@ class Endpoint:
         If it is cancelled or fails, the socket is closed.
         """
         loop = asyncio.get_running_loop()
-        endpoint = cls(loop, config or Config(), tap)
+        endpoint = cls(loop, config or DEFAULT_CONFIG, tap)
         await endpoint.engine.start(sock, connected)
         await keeper(loop).add(endpoint.engine)
         return endpoint

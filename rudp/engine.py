@@ -71,6 +71,7 @@ class Engine(asyncio.DatagramProtocol):
         # simulated one has to be asked.
         uvloop = type(loop).__module__.startswith("uvloop")
         self.clock: Callable[[], float] = time.monotonic if uvloop else loop.time
+        slack = 0.001 if uvloop else 0.0  # and its timers fire up to a tick early
         self.datagrams: DatagramLayer
         self._routes: Routes
         self.connected: Address | None = None  # the only peer, if the socket is connected
@@ -82,12 +83,12 @@ class Engine(asyncio.DatagramProtocol):
         self._secret = os.urandom(32)
         self._channels: dict[Key, Channel] = {}
         self._time_waits: dict[Key, TimeWait] = {}
-        self._touched: list[Channel] = []
+        self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
         self._pumping = False
         self._flush_scheduled = False
         self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None]] = deque()
-        self._deadlines = Deadlines(loop, self.clock, self._on_due)
+        self._deadlines = Deadlines(loop, self.clock, slack, self._on_due)
 
     async def start(self, sock: socket.socket, connected: Address | None = None) -> None:
         """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
@@ -132,7 +133,7 @@ class Engine(asyncio.DatagramProtocol):
             peer_port=peer_port,
             iss=isn.initial_sequence_number(self._secret, sockets, now),
             now=now,
-            mss=self._routes.mss(addr),
+            mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
             ts_offset=isn.timestamp_offset(self._secret, sockets),
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
@@ -168,19 +169,22 @@ class Engine(asyncio.DatagramProtocol):
 
     def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
         """A batch of datagrams, in order of arrival: all its segments, then one pump."""
-        peers: dict[Address, list[bytes]] = {}
-        for data, addr in datagrams:
-            if addr in peers:
-                peers[addr].append(data)
-            else:
-                peers[addr] = [data]
-        self._pumping = True
-        for addr, batch in peers.items():
-            # What is no segment is discarded without a word: an answer could start a loop.
-            segments, _ = codec.coalesce(batch)
-            for segment in segments:
-                self._receive(segment, addr, now)
+        if len(datagrams) == 1:
+            data, addr = datagrams[0]
+            self._receive_batch([data], addr, now)
+        else:
+            peers: dict[Address, list[bytes]] = {}
+            for data, addr in datagrams:
+                peers.setdefault(addr, []).append(data)
+            for addr, batch in peers.items():
+                self._receive_batch(batch, addr, now)
         self._pump_touched(now)
+
+    def _receive_batch(self, batch: list[bytes], addr: Address, now: float) -> None:
+        # What is no segment is discarded without a word: an answer could start a loop.
+        segments, _ = codec.coalesce(batch)
+        for segment in segments:
+            self._receive(segment, addr, now)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A single datagram, for who drives the endpoint as a plain `asyncio.DatagramProtocol`."""
@@ -220,7 +224,7 @@ class Engine(asyncio.DatagramProtocol):
         if self._tap is not None:
             self._tap("<", segment, state, now)
         if answer is not None:
-            self._send(answer, 0, addr, state, now)
+            self._send(answer, 0, None if self.connected is not None else addr, state, now)
 
     def _listen(
         self, listener: Listener, syn: Segment, addr: Address, key: Key, now: float
@@ -284,7 +288,8 @@ class Engine(asyncio.DatagramProtocol):
             return
         now = self.clock()
         connection = channel.connection
-        if 0 < connection.send_mss <= connection.unsent:
+        mss = connection.send_mss
+        if mss and connection.unsent >= mss:
             self._pump(channel, now, more=True)
             if not connection.unsent:
                 return
@@ -310,31 +315,31 @@ class Engine(asyncio.DatagramProtocol):
         self._pumping = True
         try:
             while self._touched:
-                touched, self._touched = self._touched, []
-                for channel in touched:
-                    channel.touched = False
-                    self._pump(channel, now)
+                channel = self._touched.popleft()
+                channel.touched = False
+                self._pump(channel, now)
         finally:
             self._pumping = False
 
     def _pump(self, channel: Channel, now: float, more: bool = False) -> None:
         """Poll a connection's three outputs: segments, events, the deadline."""
         connection = channel.connection
-        self._transmit(channel, now, more)
-        event = connection.next_event()
-        while event is not None:
-            self._on_event(channel, event)
-            event = connection.next_event()
         if connection.output_due:
-            # Reading has opened the window, or an event had an answer.
             self._transmit(channel, now, more)
+        if connection.events:
+            while (event := connection.next_event()) is not None:
+                self._on_event(channel, event)
+            if connection.output_due:
+                # Reading has opened the window, or an event had an answer.
+                self._transmit(channel, now, more)
         transport = channel.transport
-        if transport is not None:
+        if transport is not None and transport.protocol_paused:
             transport.resume_protocol()
-        if connection.state is TIME_WAIT and channel.key in self._channels:
+        if connection.state is TIME_WAIT:
             self._enter_time_wait(channel, now)
-        if self._channels.get(channel.key) is channel:
-            self._deadlines.set(channel, connection.next_deadline())
+        deadline = connection.next_deadline()
+        if deadline < channel.armed and self._channels.get(channel.key) is channel:
+            self._deadlines.set(channel, deadline)
 
     def _transmit(self, channel: Channel, now: float, more: bool) -> None:
         if self.blocked:
@@ -346,8 +351,9 @@ class Engine(asyncio.DatagramProtocol):
             return
         channel.last_output = now
         addr = None if self.connected is not None else channel.addr
+        mss, state = connection.send_mss, connection.state
         for segment in segments:
-            self._send(segment, connection.send_mss, addr, connection.state, now)
+            self._send(segment, mss, addr, state, now)
 
     def _send(
         self, segment: Segment, mss: int, addr: Address | None, state: State, now: float
@@ -355,10 +361,10 @@ class Engine(asyncio.DatagramProtocol):
         if self._tap is not None:
             self._tap(">", segment, state, now)
         pairs = codec.split(segment, mss or codec.MAX_SUPER)
-        if self.blocked:
+        if self._unsent or self.datagrams.blocked:
             self._unsent.append((pairs, addr))
         else:
-            self.datagrams.send(pairs, None if self.connected is not None else addr)
+            self.datagrams.send(pairs, addr)
 
     @property
     def blocked(self) -> bool:
@@ -434,6 +440,8 @@ class Engine(asyncio.DatagramProtocol):
 
     def _enter_time_wait(self, channel: Channel, now: float) -> None:
         """Keep what TIME-WAIT needs; the connection itself is its transport's alone."""
+        if self._channels.get(channel.key) is not channel:
+            return
         while len(self._time_waits) >= self.config.max_time_wait:
             del self._time_waits[next(iter(self._time_waits))]
         record = channel.connection.time_wait(now)

@@ -16,7 +16,7 @@ from asyncio import staggered
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
-from rudp.core.config import Config
+from rudp.core.config import DEFAULT_CONFIG, Config
 from rudp.datagrams import Address, bind_socket, connect_socket, take_socket
 from rudp.endpoint import Endpoint
 from rudp.linger import keeper
@@ -182,7 +182,7 @@ async def create_server(
     )
     if keep_alive:
         raise ValueError("keep_alive: use config=rudp.Config(keepalive=rudp.Keepalive())")
-    config = config or Config()
+    config = config or DEFAULT_CONFIG
     loop = asyncio.get_running_loop()
     tcp_port: int | None = None
     if sock is not None:
@@ -350,9 +350,17 @@ async def _port_number(loop: asyncio.AbstractEventLoop, port: int | str | None) 
 async def _resolve(
     loop: asyncio.AbstractEventLoop, host: Host, port: int, family: int, flags: int
 ) -> list[AddrInfo]:
-    infos: list[Any] = await loop.getaddrinfo(
-        host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
-    )
+    infos: list[Any]
+    try:
+        # An address needs no resolver, and so no thread.
+        numeric = flags | socket.AI_NUMERICHOST
+        infos = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, numeric)
+    except socket.gaierror:
+        infos = list(
+            await loop.getaddrinfo(
+                host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
+            )
+        )
     if not infos:
         raise OSError(errno.EADDRNOTAVAIL, f"getaddrinfo({host!r}) returned empty list")
     return infos

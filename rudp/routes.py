@@ -27,12 +27,15 @@ class Routes:
         self.default_mss = 1220 if ipv6 else 536  # of a peer that announces none (MUST-15)
         self._mtus: dict[object, int] = {}
 
-    def mss(self, addr: Address) -> int:
-        """What the route to `addr` leaves for TCP payload and options, in bytes."""
+    def mss(self, addr: Address, connected: socket.socket | None = None) -> int:
+        """What the route to `addr` leaves for TCP payload and options, in bytes.
+
+        `connected`: a UDP socket that is connected to `addr` already, if there is one.
+        """
         host = addr[0]
         mtu = self._mtus.get(host)
         if mtu is None:
             if len(self._mtus) >= MAX_HOSTS:
                 self._mtus.clear()
-            mtu = self._mtus[host] = path_mtu(self._family, addr) or UNKNOWN_MTU
+            mtu = self._mtus[host] = path_mtu(self._family, addr, connected) or UNKNOWN_MTU
         return mtu - self._overhead

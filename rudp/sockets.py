@@ -97,22 +97,28 @@ def take_socket(sock: socket.socket) -> socket.socket:
     return sock
 
 
-def path_mtu(family: int, addr: Address) -> int | None:
+def path_mtu(
+    family: int, addr: Address, connected: socket.socket | None = None
+) -> int | None:
     """The MTU (bytes, IP header included) of the route to `addr`; None if the system cannot tell.
 
     What the kernel knows now: the interface's MTU, or less if routers have complained. The path may
-    still be narrower. Loopback's 65536 is given as 65535, because no packet can be larger.
+    still be narrower. `connected`, a socket that is connected to `addr` already, can be asked at
+    once.
+    Loopback's 65536 is given as 65535, because no packet can be larger.
     """
     if not _LINUX or family not in _MTU:
         return None
+    option = _MTU[socket.AddressFamily(family)]
     try:
+        if connected is not None:
+            return min(connected.getsockopt(*option), MAX_PACKET)
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.connect(addr)
-            mtu = sock.getsockopt(*_MTU[socket.AddressFamily(family)])
+            return min(sock.getsockopt(*option), MAX_PACKET)
     except OSError:
         return None
-    return min(mtu, MAX_PACKET)
 
 
 def _make_socket(family: int) -> socket.socket:

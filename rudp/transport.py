@@ -64,7 +64,7 @@ class Transport(asyncio.Transport):
         self._lost = False
         self._error: BaseException | None = None
         self._writes_in_vain = 0
-        self._protocol_paused = False
+        self.protocol_paused = False
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
         self._view = SocketView(engine, channel)
@@ -185,9 +185,9 @@ class Transport(asyncio.Transport):
         self._pause_protocol()
 
     def _pause_protocol(self) -> None:
-        if self._protocol_paused or self._connection.unsent <= self._high:
+        if self.protocol_paused or self._connection.unsent <= self._high:
             return
-        self._protocol_paused = True
+        self.protocol_paused = True
         # Called from within write(), as in asyncio, and so in the caller's own context.
         try:
             self._protocol.pause_writing()
@@ -197,18 +197,18 @@ class Transport(asyncio.Transport):
             self._report(exc, "pause_writing")
 
     def resume_protocol(self) -> None:
-        """Call `resume_writing` if there is room again."""
-        if not self._protocol_paused or self._connection.unsent > self._low:
+        """The protocol is paused: call `resume_writing` if there is room again."""
+        if self._connection.unsent > self._low:
             return
         if not self._engine.pumping:
             self._loop.call_soon(self._resume_soon)
             return
-        self._protocol_paused = False
+        self.protocol_paused = False
         self._call("resume_writing")
 
     def _resume_soon(self) -> None:
-        if self._protocol_paused and not self._lost and self._connection.unsent <= self._low:
-            self._protocol_paused = False
+        if self.protocol_paused and not self._lost and self._connection.unsent <= self._low:
+            self.protocol_paused = False
             self._call("resume_writing")
 
     # -- ReadTransport ---------------------------------------------------------------------------

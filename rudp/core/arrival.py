@@ -19,7 +19,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from rudp.core import stray
-from rudp.core.handshake import echoed, establish, reset_error, syn_sent, trim_syn
+from rudp.core.handshake import establish, reset_error, syn_sent, trim_syn
 from rudp.core.segment import ACK, FIN, RST, SYN, Segment
 from rudp.core.seq import unwrap
 from rudp.core.state import (
@@ -51,20 +51,25 @@ def segment_arrives(c: Connection, seg: Segment, now: float) -> None:
         return
     seg.seq = unwrap(seg.seq, c.rcv.nxt)
     seg.ack = unwrap(seg.ack, c.snd.una)
-    if (
-        trim_syn(c, seg, now)
-        and _check_sequence(c, seg, now)
-        and _check_rst(c, seg, now)
-        and _check_syn(c, seg, now)
-        and _check_ack(c, seg, now)
-    ):
-        c.last_heard = now
-        if seg.data:
-            _process_text(c, seg, now)
-        if seg.flags & FIN:
-            _process_fin(c, seg, now)
-        elif c.rcv.fin_seq is not None:
-            _finish(c, now)
+    if c.state is SYN_RCVD and not trim_syn(c, seg, now):
+        return
+    if not _check_sequence(c, seg, now):
+        return
+    if seg.flags & RST:
+        _check_rst(c, seg, now)
+        return
+    if seg.flags & SYN:
+        _check_syn(c, seg, now)
+        return
+    if not _check_ack(c, seg, now):
+        return
+    c.last_heard = now
+    if seg.data:
+        _process_text(c, seg, now)
+    if seg.flags & FIN:
+        _process_fin(c, seg, now)
+    elif c.rcv.fin_seq is not None:
+        _finish(c, now)
 
 
 # -- 3.10.7.4: other states ----------------------------------------------------------------------
@@ -109,34 +114,24 @@ def _refuse(c: Connection, seg: Segment, now: float) -> None:
         c.challenge(now)
 
 
-def _check_rst(c: Connection, seg: Segment, now: float) -> bool:
-    """Second, check the RST bit: RFC 5961 section 3."""
-    if not seg.flags & RST:
-        return True
+def _check_rst(c: Connection, seg: Segment, now: float) -> None:
+    """Second, check the RST bit, which is set: RFC 5961 section 3."""
     if seg.seq != c.rcv.nxt:
         c.challenge(now)  # "3) ... TCP endpoints MUST send an acknowledgment (challenge ACK)"
-        return False
-    if c.state is SYN_RCVD:
+    elif c.state is SYN_RCVD:
         # Passive: "return this connection to LISTEN state": nobody has heard of it yet.
         c.end(reset_error(errno.ECONNREFUSED, "Connection refused", seg))
-    elif c.state is TIME_WAIT:
-        # RFC 1337 section 3, fix F1: a RST does not end TIME-WAIT.
-        return False
-    else:
+    elif c.state is not TIME_WAIT:  # RFC 1337 section 3, fix F1: a RST does not end that
         c.end(reset_error(errno.ECONNRESET, "Connection reset by peer", seg))
-    return False
 
 
-def _check_syn(c: Connection, seg: Segment, now: float) -> bool:
-    """Fourth, check the SYN bit: RFC 5961 section 4."""
-    if not seg.flags & SYN:
-        return True
+def _check_syn(c: Connection, seg: Segment, now: float) -> None:
+    """Fourth, check the SYN bit, which is set: RFC 5961 section 4."""
     if c.state is SYN_RCVD and c.passive:
         # "If the connection was initiated with a passive OPEN, then return to the LISTEN state"
         c.end(reset_error(errno.ECONNRESET, "Connection reset by peer", seg))
     else:
         c.challenge(now)
-    return False
 
 
 def _check_ack(c: Connection, seg: Segment, now: float) -> bool:
@@ -164,7 +159,7 @@ def _check_ack(c: Connection, seg: Segment, now: float) -> bool:
         seg.sack_blocks = tuple(
             (unwrap(left, near), unwrap(right, near)) for left, right in seg.sack_blocks
         )
-    snd.on_ack(seg, changed, echoed(c, seg, now), now)
+    snd.on_ack(seg, changed, c.timestamps, now)
     c.rcv.tune(snd.rtt.srtt, now)
     if snd.fin_queued and snd.fin_acked:
         # FIN-WAIT-1 to FIN-WAIT-2, CLOSING to TIME-WAIT, LAST-ACK to CLOSED

@@ -198,3 +198,7 @@ def _check_ranges(c: Config) -> None:
         _require(getattr(c, name) >= 16, name, getattr(c, name), "at least 16 ranges")
     for name in ("backlog", "max_connections", "max_time_wait"):
         _require(getattr(c, name) >= 1, name, getattr(c, name), "at least 1")
+
+
+DEFAULT_CONFIG: Final = Config()
+"""What applies where nothing else is asked for."""

@@ -96,7 +96,7 @@ class Connection:
         self.error: OSError | None = None
         # Output
         self.out: list[Segment] = []
-        self._events: deque[Event] = deque()
+        self.events: deque[Event] = deque()
         self._next_challenge = now
         self.last_ack_sent = 0  # Last.ACK.sent of RFC 7323 section 4.3
         # Timers: moments, infinite when off
@@ -127,8 +127,14 @@ class Connection:
 
     @property
     def output_due(self) -> bool:
-        """`segments_to_send` would give something that no new data or deadline has to cause."""
-        return self.rcv.ack_now or bool(self.out)
+        """`segments_to_send` may have something to give."""
+        snd = self.snd
+        return (
+            self.rcv.ack_now
+            or bool(self.out)
+            or self.handshake.due
+            or (snd.mss > 0 and snd.wants_to_send)
+        )
 
     @property
     def send_mss(self) -> int:
@@ -208,13 +214,13 @@ class Connection:
 
     def next_deadline(self) -> float:
         """When `handle_timeout` is due; infinite if never."""
-        return min(
+        deadline = min(
             self.snd.next_deadline(),
             self.rcv.ack_deadline,
             self.handshake.deadline,
-            math.inf if self.keepalive is None else self.keepalive.deadline,
             self.end_deadline,
         )
+        return deadline if self.keepalive is None else min(deadline, self.keepalive.deadline)
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`. Too early is harmless: nothing is due then."""
@@ -231,7 +237,7 @@ class Connection:
         if snd.rto_deadline <= now:
             snd.on_rto(now)
             if snd.timeouts == self.config.r1:
-                self._events.append(Event.TROUBLE)  # SHLD-9
+                self.events.append(Event.TROUBLE)  # SHLD-9
         if snd.persist_deadline <= now:
             snd.on_persist(now)
         if self.keepalive is not None and self.keepalive.deadline <= now:
@@ -337,12 +343,12 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The oldest event not yet told, or None."""
-        return self._events.popleft() if self._events else None
+        return self.events.popleft() if self.events else None
 
     def tell_readable(self) -> None:
         """Data arrived in order. Told once until the event was taken."""
-        if Event.READABLE not in self._events:
-            self._events.append(Event.READABLE)
+        if Event.READABLE not in self.events:
+            self.events.append(Event.READABLE)
 
     def set_state(self, state: State) -> None:
         """The only door from one state to another."""
@@ -355,7 +361,7 @@ class Connection:
         self.handshake.stop()
         if self.config.keepalive is not None:
             self.keepalive = KeepaliveTimer(self.config.keepalive, now)
-        self._events.append(Event.ESTABLISHED)
+        self.events.append(Event.ESTABLISHED)
         if self.snd.fin_queued:
             self.set_state(ON_FIN_QUEUED[self.state])
 
@@ -376,7 +382,7 @@ class Connection:
     def fin_received(self, now: float) -> None:
         """The peer's FIN was received, and all data before it."""
         self.set_state(ON_FIN_RECEIVED[self.state])
-        self._events.append(Event.EOF)
+        self.events.append(Event.EOF)
         if self.state is TIME_WAIT:
             self.wait_out(now)
 
@@ -427,13 +433,13 @@ class Connection:
         # A connection that went through all of its states is the user's until he closes it.
         if error is not None or self.user_closed or not finished:
             self._release(error)
-        self._events.append(Event.CLOSED)
+        self.events.append(Event.CLOSED)
 
     def _release(self, error: OSError | None) -> None:
         if not self.released:
             self.released = True
             self.error = error
-            self._events.append(Event.RELEASED)
+            self.events.append(Event.RELEASED)
 
 
 def open_active(

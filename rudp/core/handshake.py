@@ -151,7 +151,7 @@ def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
     "In the following it is assumed that the segment is the idealized segment that begins at
     RCV.NXT": the SYN is trimmed off, since it was received. False if nothing is left.
     """
-    if c.state is not SYN_RCVD or not seg.flags & SYN or seg.seq != c.rcv.irs:
+    if not seg.flags & SYN or seg.seq != c.rcv.irs:
         return True
     if not seg.flags & ACK:
         # It has not seen our SYN-ACK, which will echo the newer timestamp.
@@ -175,7 +175,9 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
     snd.max_wnd = max(snd.max_wnd, wnd)
     snd.wl1, snd.wl2 = seg.seq, seg.ack
     lost = handshake.retransmissions > 0
-    sent_at = echoed(c, seg, now) if lost else handshake.sent_at
+    sent_at = handshake.sent_at
+    if lost:
+        sent_at = -1.0 if c.timestamps is None else c.timestamps.sent_at(seg.ts_ecr, now)
     # An echo of an earlier SYN tells how long we waited, not how long the path is.
     if sent_at >= handshake.sent_at - TICK:
         snd.rtt.sample(now - sent_at)
@@ -186,13 +188,6 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
     overhead = TIMESTAMP_BYTES if c.timestamps is not None else 0
     snd.establish(min(announced, c.mss), overhead, c.sack, syn_lost=lost)
     c.established(now)
-
-
-def echoed(c: Connection, seg: Segment, now: float) -> float:
-    """When the segment that `seg` answers was sent, by its TSecr; -1.0 if it does not say."""
-    if c.timestamps is None or seg.ts_val is None:
-        return -1.0
-    return c.timestamps.sent_at(seg.ts_ecr, now)
 
 
 def reset_error(number: int, sentence: str, seg: Segment) -> OSError:

@@ -134,8 +134,9 @@ class Receiver:
         self._unacked += length
         # RFC 5681 section 4.2: at least every second full-sized segment is acknowledged. In the
         # beginning each is: the peer's window may be so small that it waits for it.
-        young = self.bytes_received < QUICK_SEGMENTS * self.mss
-        owed = self.mss if young else 2 * self.mss
+        owed = self.mss
+        if self.bytes_received >= QUICK_SEGMENTS * owed:
+            owed *= 2
         if self._unacked >= owed or not self.config.delayed_ack:
             self.ack_now = True
         elif self.ack_deadline == math.inf:

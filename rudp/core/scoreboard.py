@@ -172,8 +172,6 @@ class Scoreboard:
         IsLost() holds for all below a point: where DupThresh ranges, or more than
         (DupThresh - 1) * SMSS bytes, that the peer has lie above.
         """
-        if not self.sacked:
-            return 0
         flights, ranges, above = self.flights, 0, 0
         for index in range(self._index(self.high_sacked - 1), -1, -1):
             flight = flights[index]

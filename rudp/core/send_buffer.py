@@ -60,10 +60,10 @@ class SendBuffer:
         return b"".join(parts)
 
     def release(self, start: int) -> None:
-        """Forget the bytes before `start`: they were acknowledged."""
+        """Forget the bytes before `start`: they were acknowledged, and maybe a FIN after them."""
         if start <= self.start:
             return
-        assert start <= self.end
+        start = min(start, self.end)
         self.start = start
         keep = len(self._chunks) if start == self.end else bisect_right(self._starts, start) - 1
         if keep:

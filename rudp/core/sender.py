@@ -20,7 +20,7 @@ from rudp.core.rtt import RttEstimator
 from rudp.core.scoreboard import DUP_THRESH, Scoreboard
 from rudp.core.segment import FIN, PSH, Buffer, Segment
 from rudp.core.send_buffer import SendBuffer
-from rudp.core.timestamps import TICK
+from rudp.core.timestamps import TICK, Timestamps
 
 MAX_SUPER: Final = 65000
 """Most bytes of data in one super-segment of several: with its headers it fits one GSO send."""
@@ -104,6 +104,17 @@ class Sender:
         return self.fin_queued and self.una > self.buffer.end
 
     @property
+    def wants_to_send(self) -> bool:
+        """There is something to send, though it may not be allowed yet."""
+        end = self.buffer.end
+        return (
+            self.nxt < end
+            or (self.fin_queued and self.nxt == end)
+            or self.board.lost > 0
+            or self._probe
+        )
+
+    @property
     def _pending(self) -> bool:
         """There is something that never went out."""
         return self.nxt < self.buffer.end or (self.fin_queued and self.nxt == self.buffer.end)
@@ -125,28 +136,33 @@ class Sender:
             return changed
         return False
 
-    def on_ack(self, seg: Segment, window_changed: bool, echoed: float, now: float) -> None:
+    def on_ack(
+        self, seg: Segment, window_changed: bool, timestamps: Timestamps | None, now: float
+    ) -> None:
         """An acceptable acknowledgment: SND.UNA =< SEG.ACK =< SND.NXT.
 
-        `echoed` is when the segment that it answers went out, by its timestamp; -1.0 if unknown.
+        `timestamps`: to read the echo in `seg` by; None if they were not agreed on.
         """
         board = self.board
         flight_size, ack = self.nxt - self.una, seg.ack
-        delivered, sent_at = 0, -1.0
         progress = ack > self.una
-        first_sent_at = board.flights[0].sent_at if board.flights else math.inf
+        if not flight_size and not window_changed:
+            return  # nothing is under way, and nothing was said: it came to bring data
+        delivered, sent_at = 0, -1.0
         if progress:
+            first_sent_at = board.flights[0].sent_at
             delivered, sent_at = board.on_ack(ack)
             self.una = ack
-            self.buffer.release(min(ack, self.buffer.end))
+            self.buffer.release(ack)
+            if sent_at < 0.0 and timestamps is not None:
+                # RFC 7323 section 4: timestamps measure retransmissions too; but an echo of what
+                # was sent before the last retransmission tells how long we waited.
+                echoed = timestamps.sent_at(seg.ts_ecr, now)
+                sent_at = echoed if echoed >= first_sent_at - TICK else -1.0
         if seg.sack_blocks and self.sack:
             news, when = board.on_sack(seg.sack_blocks, self.una, self.nxt)
             delivered += news
             sent_at = max(sent_at, when)
-        if sent_at < 0.0 and progress and echoed >= first_sent_at - TICK:
-            # RFC 7323 section 4: timestamps measure retransmissions too; but an echo of what was
-            # sent before the last retransmission tells how long we waited, not the round trip.
-            sent_at = echoed
         if sent_at >= 0.0:
             self.rtt.sample(now - sent_at)
         if progress:
@@ -184,7 +200,7 @@ class Sender:
                 self.board.mark_head_lost(self.mss)
                 self._force = True
         if self.sack:
-            marked = self.board.mark_lost(self.mss)
+            marked = self.board.mark_lost(self.mss) if self.board.sacked else 0
         elif self.dup_acks == DUP_THRESH and self.recovery is Recovery.OPEN:
             marked = self.board.mark_head_lost(self.mss)
         else:
