@@ -68,9 +68,6 @@ MIN_COST = 1024
 datagram counts for no less than MIN_COST: with GRO one read may hand out 64 tiny ones, and the work
 is per datagram."""
 
-BUSY = 0.0001
-"""Seconds between wake-ups below which a socket is taken to have more than one datagram waiting."""
-
 # Linux, include/uapi/linux/udp.h. Python's socket module has no names for them.
 SOL_UDP = 17
 UDP_SEGMENT = 103
@@ -96,8 +93,9 @@ class Receiver(Protocol):
     def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
         """Datagrams in the order of arrival, and the clock as it stood when the loop woke us."""
 
-    def error_received(self, exc: OSError) -> None:
-        """The network refused something: an ICMP error on a connected socket, or a send."""
+    def error_received(self, exc: OSError, addr: Address | None = None) -> None:
+        """The network refused something: an ICMP error on a connected socket, or a send to
+        `addr`."""
 
     def writable(self) -> None:
         """The socket takes datagrams again; `blocked` is false."""
@@ -154,6 +152,9 @@ class DatagramLayer(ABC):
     def close(self) -> None:
         """Stop receiving, try once more to send what was kept, and close the socket. Idempotent."""
 
+    def drain(self) -> None:  # noqa: B027 - asyncio's own transport cannot be asked
+        """Hand over what has arrived, without waiting for the loop to ask for it."""
+
     @abstractmethod
     def abort(self) -> None:
         """Close the socket and forget what was kept. Idempotent."""
@@ -176,7 +177,7 @@ class DatagramLayer(ABC):
         self.dropped += len(self._kept)
         self._kept.clear()
 
-    def _report(self, exc: OSError) -> None:
+    def _report(self, exc: OSError, addr: Address | None) -> None:
         """Tell the receiver about a failed send.
 
         The loop does it, because send() is called from within the receiver's own work. A burst of
@@ -184,12 +185,16 @@ class DatagramLayer(ABC):
         """
         if exc.errno not in self._reports:
             self._reports.add(exc.errno)
-            self._loop.call_soon(self._deliver_report, exc)
+            self._loop.call_soon(self._deliver_report, exc, addr)
 
-    def _deliver_report(self, exc: OSError) -> None:
+    def _deliver_report(self, exc: OSError, addr: Address | None) -> None:
         self._reports.discard(exc.errno)
         if not self._closed:
-            self._receiver.error_received(exc)
+            self._receiver.error_received(exc, addr)
+            self._watch()
+
+    def _watch(self) -> None:  # noqa: B027 - most have nothing to do
+        """Have the loop watch the socket, again if it has stopped."""
 
 
 class Datagrams(DatagramLayer):
@@ -222,13 +227,23 @@ class Datagrams(DatagramLayer):
         except OSError:
             self._peer = None
         self._fd = sock.fileno()
-        self._woken = 0.0
         self._read: Callable[[list[tuple[bytes, Address]]], int]
         if self.gro:
             self._read = self._read_joined
         else:
             self._read = self._read_unconnected if self._peer is None else self._read_connected
-        loop.add_reader(self._fd, self._on_readable)
+        self._watch()
+
+    def _watch(self) -> None:
+        # libuv stops watching a socket that has an error, and uvloop does not tell: without this,
+        # one ICMP error would make the connection deaf. Elsewhere it changes nothing.
+        if self._closed:
+            return
+        self._loop.remove_reader(self._fd)
+        self._loop.add_reader(self._fd, self._on_readable)
+        if self.blocked:
+            self._loop.remove_writer(self._fd)
+            self._loop.add_writer(self._fd, self._on_writable)
 
     def close(self) -> None:
         if not self._closed and self._kept:
@@ -246,17 +261,17 @@ class Datagrams(DatagramLayer):
 
     # Receiving
 
+    def drain(self) -> None:
+        if not self._closed:
+            self._on_readable()
+
     def _on_readable(self) -> None:
         now = self._clock()
         datagrams: list[tuple[bytes, Address]] = []
         failure: OSError | None = None
         budget = BYTE_BUDGET
         read = self._read
-        # Asking an empty socket costs as much as a small datagram does. While they come one by one
-        # it is not asked: the loop does that anyway before it sleeps.
-        attempts = READ_BUDGET if now - self._woken < BUSY else 1
-        self._woken = now
-        for _ in range(attempts):
+        for _ in range(READ_BUDGET):
             try:
                 budget -= read(datagrams)
             except BlockingIOError:
@@ -271,6 +286,7 @@ class Datagrams(DatagramLayer):
         if datagrams:
             self._receiver.datagrams_received(datagrams, now)
         if failure is not None and not self._closed:
+            self._loop.call_soon(self._watch)  # uvloop stops after this callback, not before
             self._receiver.error_received(failure)
 
     def _read_connected(self, datagrams: list[tuple[bytes, Address]]) -> int:
@@ -304,7 +320,7 @@ class Datagrams(DatagramLayer):
     # Sending
 
     def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
-        if not self.gso or len(pairs) == 1 or addr in self._gso_refused:
+        if len(pairs) == 1 or not self.gso or addr in self._gso_refused:
             return self._push_singly(pairs, 0, len(pairs), addr)
         start = 0
         while start < len(pairs):
@@ -328,7 +344,7 @@ class Datagrams(DatagramLayer):
             except BlockingIOError:
                 return index
             except OSError as exc:
-                self._report(exc)
+                self._report(exc, addr)
                 if not self._send_again(pairs[index], (), addr):
                     self.dropped += 1
         return end
@@ -350,7 +366,7 @@ class Datagrams(DatagramLayer):
             return start
         except OSError as exc:
             if exc.errno not in (errno.EIO, errno.EINVAL):
-                self._report(exc)
+                self._report(exc, addr)
                 if not self._send_again(buffers, cut, addr):
                     self.dropped += end - start
                 return end
@@ -382,7 +398,7 @@ class Datagrams(DatagramLayer):
         except BlockingIOError:
             return False
         except OSError as exc:
-            self._report(exc)
+            self._report(exc, addr)
             return False
         return True
 

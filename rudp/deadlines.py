@@ -3,6 +3,7 @@
 Re-arming a loop's timer costs more than handling an ACK does, and nearly every ACK moves a
 deadline. So a deadline that moves later costs nothing here: the old entry stays, finds nothing to
 do when its time comes, and is entered anew. Only one that moves earlier is entered at once.
+Entries that were overtaken are swept out when they are the greater part.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Deadlines:
         self._on_due = on_due
         self._heap: list[tuple[float, int, Channel]] = []
         self._pushes = 0
+        self._live = 0  # channels that have a deadline: as many entries count
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._closed = False
@@ -40,10 +42,26 @@ class Deadlines:
         """See that `channel` is looked after at `deadline`; infinite for never."""
         if deadline >= channel.armed:
             return
+        self._live += channel.armed == math.inf
         channel.armed = deadline
         self._pushes += 1  # makes entries of the same moment comparable
         heapq.heappush(self._heap, (deadline, self._pushes, channel))
+        self._sweep()
         self.wake_up_at(deadline)
+
+    def forget(self, channel: Channel) -> None:
+        """`channel` has ended: keep it no longer than need be."""
+        if channel.armed < math.inf:
+            channel.armed = math.inf
+            self._live -= 1
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Drop the entries that were overtaken, if they are more than half."""
+        if len(self._heap) <= 2 * self._live:
+            return
+        self._heap = [entry for entry in self._heap if entry[2].armed == entry[0]]
+        heapq.heapify(self._heap)
 
     def wake_up_at(self, deadline: float) -> None:
         """Call `on_due` at `deadline` at the latest, be it with no channels."""
@@ -72,7 +90,10 @@ class Deadlines:
             deadline, _, channel = heapq.heappop(heap)
             if channel.armed == deadline:
                 channel.armed = math.inf
+                self._live -= 1
                 due.append(channel)
-        self._on_due(due, now)
-        if heap:
-            self.wake_up_at(heap[0][0])
+        try:
+            self._on_due(due, now)
+        finally:
+            if self._heap:
+                self.wake_up_at(self._heap[0][0])

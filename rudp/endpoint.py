@@ -39,6 +39,7 @@ class Endpoint:
         self.config = config
         self._loop = loop
         self._owned = True
+        self._closed = False
         self._ended = loop.create_future()
 
     @classmethod
@@ -71,7 +72,7 @@ class Endpoint:
             type=socket.SOCK_DGRAM,
             flags=socket.AI_PASSIVE,
         )
-        keeper(loop).make_way(host, port)
+        keeper(loop).make_way(infos[0][4][0], int(infos[0][4][1]))
         return await cls.over(bind_socket(infos[0][0], infos[0][4], reuse_port), config, tap)
 
     @classmethod
@@ -115,7 +116,7 @@ class Endpoint:
         `local_port` 0 takes a random TCP port; giving it allows a simultaneous open. Raises
         `OSError` as `rudp.create_connection` does. Cancelling resets the half-open connection.
         """
-        addr = await self._resolve(host, udp_port or port)
+        addr = await self._resolve(host, port if udp_port is None else udp_port)
         return await self.connect(protocol_factory, addr, port, local_port)
 
     async def open_connection(
@@ -149,9 +150,9 @@ class Endpoint:
         Raises `OSError` (`EADDRINUSE`) if a server has that port. The endpoint stays open when the
         server is closed.
         """
-        server = Server(
-            self._loop, [self], port, protocol_factory, backlog or self.config.backlog
-        )
+        self._check_open()
+        backlog = backlog or self.config.backlog
+        server = Server(self._loop, [self], port, protocol_factory, backlog, owns=False)
         if start_serving:
             server.listen()
         return server
@@ -179,6 +180,7 @@ class Endpoint:
         local_port: int = 0,
     ) -> tuple[Transport, _P]:
         """Connect to TCP port `port` at the UDP address `addr`, which needs no resolving."""
+        self._check_open()
         channel = self.engine.connect(addr, port, local_port)
         assert channel.waiter is not None
         context = contextvars.copy_context()
@@ -186,10 +188,7 @@ class Endpoint:
             await channel.waiter
             protocol = protocol_factory()
             transport = Transport(self.engine, channel, protocol, context)
-            self._loop.call_soon(transport.start)
-            started = self._loop.create_future()
-            self._loop.call_soon(_set, started)
-            await started
+            transport.start()
         except ConnectionRefusedError as exc:
             raise _connect_failed(exc, channel.addr[0], port) from None
         except BaseException:
@@ -197,6 +196,10 @@ class Endpoint:
             self.engine.output(channel)
             raise
         return transport, protocol
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("the endpoint is closed: open a new one")
 
     async def _resolve(self, host: str, udp_port: int) -> Address:
         infos = await self._loop.getaddrinfo(
@@ -212,7 +215,9 @@ class Endpoint:
 
         Servers of the endpoint stop listening. TIME-WAIT goes on in the background.
         """
-        self.engine.listeners.clear()
+        self._closed = True
+        for listener in list(self.engine.listeners.values()):
+            self.engine.stop_listening(listener)
         self.disown()
 
     def abort(self) -> None:
@@ -220,8 +225,10 @@ class Endpoint:
         for channel in self.engine.channels:
             channel.connection.abort()
             self.engine.output(channel)
-        self.engine.listeners.clear()
-        self._owned = False
+        self._closed = True
+        for listener in list(self.engine.listeners.values()):
+            self.engine.stop_listening(listener)
+        self._owned = self.engine.owned = False
         keeper(self._loop).shut(self.engine)
         self._finish()
 
@@ -231,7 +238,7 @@ class Endpoint:
 
     def disown(self) -> None:
         """Nobody will use the endpoint for anything new: close it when it is idle."""
-        self._owned = False
+        self._owned = self.engine.owned = False
         self._on_idle()
 
     def _on_idle(self) -> None:
@@ -258,11 +265,6 @@ class Endpoint:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.sockname}>"
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _connect_failed(exc: OSError, host: Any, port: int) -> ConnectionRefusedError:

@@ -19,6 +19,7 @@ RFC 9293 sections 3.10.7.1 and 3.10.7.2 (CLOSED, LISTEN), RFC 6056 (ports), RFC 
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import logging
 import os
@@ -37,10 +38,10 @@ from rudp.core.events import Event
 from rudp.core.segment import Buffer, Segment
 from rudp.core.seq import unwrap
 from rudp.core.state import CLOSED, LISTEN, SYN_SENT, TIME_WAIT, State
-from rudp.core.time_wait import TimeWait
 from rudp.datagrams import Address, DatagramLayer, open_datagrams
 from rudp.deadlines import Deadlines
-from rudp.routes import Routes
+from rudp.routes import Routes, refuse_group
+from rudp.time_waits import TimeWaits
 
 logger = logging.getLogger("rudp")
 
@@ -53,6 +54,7 @@ CORK: Final = 0.0001
 """Small writes within this many seconds of the last go out together, a turn of the loop later."""
 
 _random = random.SystemRandom()
+_secret = os.urandom(32)  # one for the process, so that ISNs and timestamps of a pair rise for ever
 
 
 class Engine(asyncio.DatagramProtocol):
@@ -78,11 +80,11 @@ class Engine(asyncio.DatagramProtocol):
         self.family = socket.AF_INET
         self.listeners: dict[int, Listener] = {}
         self.closed = False
+        self.owned = True  # somebody may still open something on it
         self._tap = tap
         self._on_idle = on_idle
-        self._secret = os.urandom(32)
         self._channels: dict[Key, Channel] = {}
-        self._time_waits: dict[Key, TimeWait] = {}
+        self._time_waits = TimeWaits(config.max_time_wait)
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
         self._pumping = False
@@ -105,13 +107,13 @@ class Engine(asyncio.DatagramProtocol):
         return not self.listeners and not self._channels
 
     @property
+    def has_time_wait(self) -> bool:
+        return len(self._time_waits) > 0
+
+    @property
     def channels(self) -> list[Channel]:
         """The connections that are not yet in TIME-WAIT."""
         return list(self._channels.values())
-
-    @property
-    def has_time_wait(self) -> bool:
-        return bool(self._time_waits)
 
     def connect(self, addr: Address, peer_port: int, local_port: int = 0) -> Channel:
         """Begin an active open to TCP port `peer_port` at the UDP address `addr`.
@@ -120,6 +122,7 @@ class Engine(asyncio.DatagramProtocol):
         has as many connections as it may have.
         """
         self._check_room()
+        refuse_group(addr[0])
         if not local_port:
             local_port = self._ephemeral_port(addr, peer_port)
         key = (addr, local_port, peer_port)
@@ -131,10 +134,10 @@ class Engine(asyncio.DatagramProtocol):
             self.config,
             local_port=local_port,
             peer_port=peer_port,
-            iss=isn.initial_sequence_number(self._secret, sockets, now),
+            iss=isn.initial_sequence_number(_secret, sockets, now),
             now=now,
             mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
-            ts_offset=isn.timestamp_offset(self._secret, sockets),
+            ts_offset=isn.timestamp_offset(_secret, sockets),
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
         )
@@ -178,16 +181,15 @@ class Engine(asyncio.DatagramProtocol):
                 peers.setdefault(addr, []).append(data)
             for addr, batch in peers.items():
                 self._receive_batch(batch, addr, now)
-        self._pump_touched(now)
+        self._pump_touched(now, more=True)
 
     def _receive_batch(self, batch: list[bytes], addr: Address, now: float) -> None:
         # What is no segment is discarded without a word: an answer could start a loop.
-        segments, _ = codec.coalesce(batch)
-        for segment in segments:
+        for segment in codec.coalesce(batch)[0]:
             self._receive(segment, addr, now)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        """A single datagram, for who drives the endpoint as a plain `asyncio.DatagramProtocol`."""
+        """A single datagram, as a plain `asyncio.DatagramProtocol` gets it."""
         self.datagrams_received([(data, addr)], self.clock())
 
     def _receive(self, segment: Segment, addr: Address, now: float) -> None:
@@ -195,10 +197,11 @@ class Engine(asyncio.DatagramProtocol):
         if channel is None:
             self._receive_stray(segment, addr, now)
             return
+        seen = None if self._tap is None else copy.copy(segment)  # before it is trimmed
         channel.connection.receive(segment, now)
         self._touch(channel)
-        if self._tap is not None:
-            self._tap("<", segment, channel.connection.state, now)
+        if seen is not None and self._tap is not None:
+            self._tap("<", seen, channel.connection.state, now)
 
     def _receive_stray(self, segment: Segment, addr: Address, now: float) -> None:
         """A segment that belongs to no connection."""
@@ -207,10 +210,7 @@ class Engine(asyncio.DatagramProtocol):
         record = self._time_waits.get(key)
         answer: Segment | None
         if record is not None and not (listener is not None and record.reopens(segment)):
-            until = record.deadline
-            answer = record.receive(segment, now)
-            if record.deadline != until:
-                self._time_waits[key] = self._time_waits.pop(key)  # the youngest stand last
+            answer = self._time_waits.receive(key, segment, now)
             state = TIME_WAIT
         elif listener is not None and stray.opens(segment):
             self._listen(listener, segment, addr, key, now)
@@ -223,7 +223,8 @@ class Engine(asyncio.DatagramProtocol):
             state = CLOSED
         if self._tap is not None:
             self._tap("<", segment, state, now)
-        if answer is not None:
+        # No connection counts on the answer: it is not kept if the socket is full.
+        if answer is not None and not self.blocked:
             self._send(answer, 0, None if self.connected is not None else addr, state, now)
 
     def _listen(
@@ -236,8 +237,8 @@ class Engine(asyncio.DatagramProtocol):
         ):
             return  # No answer: the SYN will come again.
         sockets = self._sockets(key)
-        iss = isn.initial_sequence_number(self._secret, sockets, now)
-        record = self._time_waits.pop(key, None)
+        iss = isn.initial_sequence_number(_secret, sockets, now)
+        record = self._time_waits.pop(key)
         if record is not None:
             # RFC 9293 section 3.10.7.4 and RFC 6191: beyond anything of the old connection.
             iss = max(unwrap(iss, record.snd_nxt), record.snd_nxt + 65537)
@@ -247,7 +248,7 @@ class Engine(asyncio.DatagramProtocol):
             syn=syn,
             now=now,
             mss=self._routes.mss(addr),
-            ts_offset=isn.timestamp_offset(self._secret, sockets),
+            ts_offset=isn.timestamp_offset(_secret, sockets),
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
         )
@@ -259,8 +260,10 @@ class Engine(asyncio.DatagramProtocol):
         if self._tap is not None:
             self._tap("<", syn, connection.state, now)
 
-    def error_received(self, exc: Exception) -> None:
-        """The system reports an error: it ends attempts to connect, and nothing else.
+    def error_received(self, exc: Exception, addr: Address | None = None) -> None:
+        """The system reports an error, of a send to `addr` if that is known.
+
+        It ends attempts to connect, and nothing else.
 
         RFC 9293 section 3.9.2.2, RFC 5461 and 5927: to an established connection an ICMP error says
         nothing that can be trusted.
@@ -268,8 +271,9 @@ class Engine(asyncio.DatagramProtocol):
         assert isinstance(exc, OSError)
         if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
             return
+        addr = self.connected or addr
         for channel in self.channels:
-            if channel.connection.state is SYN_SENT and self.connected is not None:
+            if channel.connection.state is SYN_SENT and channel.addr == addr:
                 channel.connection.end(exc)
                 self.output(channel)
         logger.debug("%r reports %s", self, exc)
@@ -291,11 +295,15 @@ class Engine(asyncio.DatagramProtocol):
         mss = connection.send_mss
         if mss and connection.unsent >= mss:
             self._pump(channel, now, more=True)
-            if not connection.unsent:
-                return
+            if connection.unsent:
+                self._flush_soon(channel)
         elif now - channel.last_output > CORK:
             self._pump(channel, now)
-            return
+        else:
+            self._flush_soon(channel)
+
+    def _flush_soon(self, channel: Channel) -> None:
+        """Pump `channel` once more when the loop has come round, and tasks have acted."""
         self._touch(channel)
         if not self._flush_scheduled:
             self._flush_scheduled = True
@@ -310,28 +318,31 @@ class Engine(asyncio.DatagramProtocol):
             channel.touched = True
             self._touched.append(channel)
 
-    def _pump_touched(self, now: float) -> None:
+    def _pump_touched(self, now: float, more: bool = False) -> None:
         """Pump all that were touched; what is touched meanwhile, too."""
         self._pumping = True
+        held_back: list[Channel] = []
         try:
             while self._touched:
                 channel = self._touched.popleft()
                 channel.touched = False
-                self._pump(channel, now)
+                self._pump(channel, now, more)
+                if more and channel.connection.waiting:
+                    held_back.append(channel)
         finally:
             self._pumping = False
+        for channel in held_back:
+            self._flush_soon(channel)
 
     def _pump(self, channel: Channel, now: float, more: bool = False) -> None:
         """Poll a connection's three outputs: segments, events, the deadline."""
         connection = channel.connection
-        if connection.output_due:
-            self._transmit(channel, now, more)
+        self._transmit(channel, now, more)
         if connection.events:
             while (event := connection.next_event()) is not None:
                 self._on_event(channel, event)
-            if connection.output_due:
-                # Reading has opened the window, or an event had an answer.
-                self._transmit(channel, now, more)
+            if connection.ack_due:
+                self._transmit(channel, now, more)  # reading has opened the window
         transport = channel.transport
         if transport is not None and transport.protocol_paused:
             transport.resume_protocol()
@@ -342,7 +353,7 @@ class Engine(asyncio.DatagramProtocol):
             self._deadlines.set(channel, deadline)
 
     def _transmit(self, channel: Channel, now: float, more: bool) -> None:
-        if self.blocked:
+        if self._unsent or self.datagrams.blocked:
             self._stalled[channel] = None
             return
         connection = channel.connection
@@ -383,14 +394,11 @@ class Engine(asyncio.DatagramProtocol):
 
     def _on_event(self, channel: Channel, event: Event) -> None:
         transport = channel.transport
-        if event is Event.READABLE:
+        if event is Event.READABLE or event is Event.EOF:
             if transport is not None:
                 transport.deliver()
         elif event is Event.ESTABLISHED:
             self._on_established(channel)
-        elif event is Event.EOF:
-            if transport is not None:
-                transport.deliver()
         elif event is Event.RELEASED:
             self._on_released(channel)
         elif event is Event.CLOSED:
@@ -406,15 +414,21 @@ class Engine(asyncio.DatagramProtocol):
         listener = channel.listener
         assert listener is not None
         self._leave_backlog(channel)
-        if self.listeners.get(listener.port) is listener:
-            listener.accept(channel)
-        else:
-            channel.connection.abort("the server has closed")
+        listener.accept(channel)
 
     def _leave_backlog(self, channel: Channel) -> None:
         if channel.listener is not None:
             channel.listener.half_open -= 1
             channel.listener = None
+
+    def stop_listening(self, listener: Listener) -> None:
+        """End LISTEN: handshakes that are not complete are refused."""
+        if self.listeners.get(listener.port) is listener:
+            del self.listeners[listener.port]
+        for channel in self.channels:
+            if channel.listener is listener:
+                channel.connection.abort("the server has closed")
+                self.output(channel)
 
     def _on_released(self, channel: Channel) -> None:
         error = channel.connection.error
@@ -434,6 +448,7 @@ class Engine(asyncio.DatagramProtocol):
 
     def _remove(self, channel: Channel) -> None:
         del self._channels[channel.key]
+        self._deadlines.forget(channel)
         if channel.finished is not None and not channel.finished.done():
             channel.finished.set_result(None)
         self._check_idle()
@@ -442,10 +457,8 @@ class Engine(asyncio.DatagramProtocol):
         """Keep what TIME-WAIT needs; the connection itself is its transport's alone."""
         if self._channels.get(channel.key) is not channel:
             return
-        while len(self._time_waits) >= self.config.max_time_wait:
-            del self._time_waits[next(iter(self._time_waits))]
         record = channel.connection.time_wait(now)
-        self._time_waits[channel.key] = record
+        self._time_waits.add(channel.key, record)
         self._deadlines.wake_up_at(record.deadline)
         self._remove(channel)
 
@@ -461,17 +474,7 @@ class Engine(asyncio.DatagramProtocol):
             channel.connection.handle_timeout(now)
             self._touch(channel)
         self._pump_touched(now)
-        self._expire_time_waits(now)
-
-    def _expire_time_waits(self, now: float) -> None:
-        """Drop the records whose time is up: the oldest stand first."""
-        records = self._time_waits
-        while records:
-            key = next(iter(records))
-            if records[key].deadline > now:
-                self._deadlines.wake_up_at(records[key].deadline)
-                return
-            del records[key]
+        self._deadlines.wake_up_at(self._time_waits.expire(now))
         self._check_idle()
 
     # -- the end ---------------------------------------------------------------------------------
@@ -480,16 +483,18 @@ class Engine(asyncio.DatagramProtocol):
         """Close the socket. What is still open is reset: its transports hear `ECONNABORTED`."""
         if self.closed:
             return
+        self.datagrams.drain()  # whoever has just sent something gets its RST
         for channel in self.channels:
             error = ConnectionAbortedError(errno.ECONNABORTED, "the endpoint was closed")
             channel.connection.abort(error=error)
             self._pump(channel, self.clock())
         self.closed = True
         self._deadlines.close()
-        for container in (self._time_waits, self._unsent, self._stalled):
-            container.clear()
+        self._time_waits = TimeWaits(1)
+        self._unsent.clear()
+        self._stalled.clear()
         self.datagrams.close()
 
     def __repr__(self) -> str:
-        name = getattr(self, "datagrams", None) and self.datagrams.sockname
-        return f"<{type(self).__name__} {name} connections={len(self._channels)}>"
+        return f"<{type(self).__name__} connections={len(self._channels)}>"
+

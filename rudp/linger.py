@@ -48,10 +48,15 @@ class Keeper:
             self.shut(next(iter(self._idle)))
 
     def make_way(self, host: object, port: int) -> None:
-        """Somebody wants this UDP address: TIME-WAIT alone does not keep it."""
-        for engine in list(self._idle):
+        """Somebody wants this UDP address: it is his, if nobody owns or reads it any more."""
+        for engine in list(self._engines):
             sockname = engine.datagrams.sockname
-            if sockname[1] == port and (sockname[0] == host or _is_wildcard(host, sockname[0])):
+            if sockname[1] != port or not (
+                sockname[0] == host or _is_wildcard(host, sockname[0])
+            ):
+                continue
+            released = all(channel.connection.released for channel in engine.channels)
+            if not engine.owned and released:
                 self.shut(engine)
 
     def shut(self, engine: Engine) -> None:
@@ -64,9 +69,12 @@ class Keeper:
         try:
             yield
         finally:
-            await self._deliver()
-            for engine in list(self._engines):
-                self.shut(engine)
+            # A loop that was closed without shutdown_asyncgens() leaves this to the collector,
+            # when nothing can be awaited any more.
+            if _a_loop_runs():
+                await self._deliver()
+                for engine in list(self._engines):
+                    self.shut(engine)
             self._guard = None
 
     async def _deliver(self) -> None:
@@ -82,6 +90,14 @@ class Keeper:
                 engine.output(channel)
         if waiting:
             await asyncio.wait(waiting, timeout=patience)
+
+
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _is_wildcard(*hosts: object) -> bool:

@@ -128,14 +128,14 @@ class LoopDatagrams(DatagramLayer, asyncio.DatagramProtocol):
         if self._sending:
             self.dropped += 1
         if isinstance(exc, OSError):
-            self._report(exc)
+            self._report(exc, None)
         if self.blocked:
             # The transport has let go of a datagram, and may need another one to carry on.
             self._loop.call_soon(self._unblock)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, OSError):
-            self._report(exc)
+            self._report(exc, None)
 
 
 async def open_loop_datagrams(

@@ -116,7 +116,7 @@ async def create_connection(
         raise ValueError("host and port was not specified and no sock specified")
     loop = asyncio.get_running_loop()
     tcp_port = await _port_number(loop, port)
-    infos = await _resolve(loop, host, udp_port or tcp_port, family, flags)
+    infos = await _resolve(loop, host, tcp_port if udp_port is None else udp_port, family, flags)
     local_infos = None
     if local_addr is not None:
         local_infos = await _resolve(loop, local_addr[0], local_addr[1], family, flags)
@@ -193,15 +193,15 @@ async def create_server(
         raise ValueError("Neither host/port nor sock were specified")
     else:
         tcp_port = await _port_number(loop, port)
-        hosts = await _server_addresses(loop, host, udp_port or tcp_port, family, flags)
+        outer_port = tcp_port if udp_port is None else udp_port
+        hosts = await _server_addresses(loop, host, outer_port, family, flags)
         sockets = _bind_all(loop, hosts, reuse_port)
     endpoints: list[Endpoint] = []
     try:
         for each in sockets:
             endpoints.append(await Endpoint.over(each, config))
-        server = Server(
-            loop, endpoints, tcp_port, protocol_factory, backlog or config.backlog
-        )
+        backlog = backlog or config.backlog
+        server = Server(loop, endpoints, tcp_port, protocol_factory, backlog, owns=True)
         if start_serving:
             server.listen()
     except BaseException:
@@ -350,20 +350,18 @@ async def _port_number(loop: asyncio.AbstractEventLoop, port: int | str | None) 
 async def _resolve(
     loop: asyncio.AbstractEventLoop, host: Host, port: int, family: int, flags: int
 ) -> list[AddrInfo]:
-    infos: list[Any]
+    infos: Any
     try:
         # An address needs no resolver, and so no thread.
         numeric = flags | socket.AI_NUMERICHOST
         infos = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, numeric)
     except socket.gaierror:
-        infos = list(
-            await loop.getaddrinfo(
-                host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
-            )
+        infos = await loop.getaddrinfo(
+            host, port, family=family, type=socket.SOCK_DGRAM, flags=flags
         )
     if not infos:
         raise OSError(errno.EADDRNOTAVAIL, f"getaddrinfo({host!r}) returned empty list")
-    return infos
+    return list(infos)
 
 
 def _interleave(infos: Sequence[AddrInfo], first: int) -> list[AddrInfo]:

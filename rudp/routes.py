@@ -1,7 +1,9 @@
-"""How large a segment may be on the way to a host: what the route's MTU leaves (RFC 9293 3.7.1)."""
+"""Where a connection may go, and how large its segments may be there (RFC 9293 3.7.1)."""
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import socket
 from typing import Final
 
@@ -39,3 +41,10 @@ class Routes:
                 self._mtus.clear()
             mtu = self._mtus[host] = path_mtu(self._family, addr, connected) or UNKNOWN_MTU
         return mtu - self._overhead
+
+
+def refuse_group(host: str) -> None:
+    """RFC 9293 section 3.9.1.1, MUST-46: no OPEN to a broadcast or multicast address."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if address.is_multicast or str(address) == "255.255.255.255":
+        raise OSError(errno.ENETUNREACH, f"cannot connect to {host}: it is not a single host")

@@ -32,13 +32,16 @@ class Server(asyncio.AbstractServer):
         tcp_port: int | None,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         backlog: int,
+        owns: bool,
     ) -> None:
-        """`tcp_port` None or 0: on each endpoint that of its UDP socket."""
+        """`tcp_port` None or 0: on each endpoint that of its UDP socket. `owns`: the endpoints go
+        when the server is closed and its last connection has ended."""
         self._loop = loop
         self._endpoints = tuple(endpoints)
         self._tcp_port = tcp_port
         self._factory = protocol_factory
         self._backlog = backlog
+        self._owns = owns
         self._context = contextvars.copy_context()
         self._clients: set[Transport] = set()
         self._listening: list[tuple[Engine, Listener]] = []
@@ -63,7 +66,9 @@ class Server(asyncio.AbstractServer):
 
     def is_serving(self) -> bool:
         """True while new connections are accepted."""
-        return bool(self._listening)
+        return any(
+            engine.listeners.get(listener.port) is listener for engine, listener in self._listening
+        )
 
     async def start_serving(self) -> None:
         """Accept connections. Idempotent; `RuntimeError` once closed, `OSError` if a port is
@@ -114,8 +119,9 @@ class Server(asyncio.AbstractServer):
         self._stop_listening()
         if self._serving_forever is not None and not self._serving_forever.done():
             self._serving_forever.cancel()
-        for endpoint in self._endpoints:
-            endpoint.disown()
+        if self._owns:
+            for endpoint in self._endpoints:
+                endpoint.disown()
         self._wake_up()
 
     def close_clients(self) -> None:
@@ -151,8 +157,7 @@ class Server(asyncio.AbstractServer):
 
     def _stop_listening(self) -> None:
         for engine, listener in self._listening:
-            if engine.listeners.get(listener.port) is listener:
-                del engine.listeners[listener.port]
+            engine.stop_listening(listener)
         self._listening.clear()
 
     def _acceptor(self, engine: Engine) -> Callable[[Channel], None]:

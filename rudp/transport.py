@@ -188,28 +188,30 @@ class Transport(asyncio.Transport):
         if self.protocol_paused or self._connection.unsent <= self._high:
             return
         self.protocol_paused = True
-        # Called from within write(), as in asyncio, and so in the caller's own context.
-        try:
-            self._protocol.pause_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            self._report(exc, "pause_writing")
+        self._tell("pause_writing")
 
     def resume_protocol(self) -> None:
         """The protocol is paused: call `resume_writing` if there is room again."""
-        if self._connection.unsent > self._low:
+        if self._lost or self._connection.unsent > self._low:
             return
         if not self._engine.pumping:
             self._loop.call_soon(self._resume_soon)
             return
-        self.protocol_paused = False
-        self._call("resume_writing")
+        self._resume_soon()
 
     def _resume_soon(self) -> None:
         if self.protocol_paused and not self._lost and self._connection.unsent <= self._low:
             self.protocol_paused = False
-            self._call("resume_writing")
+            self._tell("resume_writing")
+
+    def _tell(self, name: str) -> None:
+        """Flow control: called as asyncio calls it, and what it raises is only reported."""
+        try:
+            getattr(self._protocol, name)()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self._report(exc, name)
 
     # -- ReadTransport ---------------------------------------------------------------------------
 
@@ -229,7 +231,7 @@ class Transport(asyncio.Transport):
 
     def _deliver_soon(self) -> None:
         self.deliver()
-        if self._connection.output_due:
+        if self._connection.ack_due:
             self._engine.output(self._channel)
 
     def deliver(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rudp.datagrams import bind_socket, take_socket
+from rudp.datagrams import Address, bind_socket, take_socket
 
 LOCALHOST = ("127.0.0.1", 0)
 LINUX = sys.platform == "linux"
@@ -44,7 +44,7 @@ class Recorder:
         self.times.append(now)
         self.on_datagrams()
 
-    def error_received(self, exc: OSError) -> None:
+    def error_received(self, exc: OSError, addr: Address | None = None) -> None:
         self.errors.append(exc)
 
     def writable(self) -> None:

@@ -51,8 +51,11 @@ def segment_arrives(c: Connection, seg: Segment, now: float) -> None:
         return
     seg.seq = unwrap(seg.seq, c.rcv.nxt)
     seg.ack = unwrap(seg.ack, c.snd.una)
-    if c.state is SYN_RCVD and not trim_syn(c, seg, now):
-        return
+    shift = c.snd_shift
+    if c.state is SYN_RCVD and seg.flags & SYN:
+        shift = 0  # RFC 7323 section 2.2: the window of a SYN-ACK is not scaled
+        if not trim_syn(c, seg, now):
+            return
     if not _check_sequence(c, seg, now):
         return
     if seg.flags & RST:
@@ -61,7 +64,7 @@ def segment_arrives(c: Connection, seg: Segment, now: float) -> None:
     if seg.flags & SYN:
         _check_syn(c, seg, now)
         return
-    if not _check_ack(c, seg, now):
+    if not _check_ack(c, seg, shift, now):
         return
     c.last_heard = now
     if seg.data:
@@ -80,15 +83,20 @@ def _check_sequence(c: Connection, seg: Segment, now: float) -> bool:
     rcv = c.rcv
     if c.timestamps is not None and not seg.flags & RST:
         if seg.ts_val is None:
-            return False  # RFC 7323 section 3.2: SHOULD silently drop the segment
+            # RFC 7323 section 3.2: SHOULD silently drop the segment; but RFC 5961 section 4 wants
+            # an answer to any SYN, which may be of a peer that has restarted without timestamps.
+            if seg.flags & SYN:
+                c.challenge(now)
+            return False
         if c.timestamps.is_old(seg, now):
             _refuse(c, seg, now)  # RFC 7323 section 5.3, R1
             return False
-    length = seg.len
-    if rcv.acceptable(seg.seq, length):
+    if rcv.acceptable(seg.seq, seg.len):
         return True
     if seg.flags & RST:
-        return False  # "unless the RST bit is set, if so drop the segment and return"
+        # "unless the RST bit is set, if so drop the segment and return"; but a shut window keeps
+        # no RST out (MUST-66), and neither does the text that it may carry (SHLD-2).
+        return seg.seq == rcv.nxt
     if rcv.wnd == 0 and seg.seq == rcv.nxt:
         # "If the RCV.WND is zero, no segments will be acceptable, but special allowance should be
         # made to accept valid ACKs": a window probe is answered, its octet is not taken.
@@ -116,12 +124,14 @@ def _refuse(c: Connection, seg: Segment, now: float) -> None:
 
 def _check_rst(c: Connection, seg: Segment, now: float) -> None:
     """Second, check the RST bit, which is set: RFC 5961 section 3."""
+    if c.state is TIME_WAIT:
+        return  # RFC 1337 section 3, fix F1: a RST does not end it, and gets no answer
     if seg.seq != c.rcv.nxt:
         c.challenge(now)  # "3) ... TCP endpoints MUST send an acknowledgment (challenge ACK)"
     elif c.state is SYN_RCVD:
         # Passive: "return this connection to LISTEN state": nobody has heard of it yet.
         c.end(reset_error(errno.ECONNREFUSED, "Connection refused", seg))
-    elif c.state is not TIME_WAIT:  # RFC 1337 section 3, fix F1: a RST does not end that
+    else:
         c.end(reset_error(errno.ECONNRESET, "Connection reset by peer", seg))
 
 
@@ -134,8 +144,8 @@ def _check_syn(c: Connection, seg: Segment, now: float) -> None:
         c.challenge(now)
 
 
-def _check_ack(c: Connection, seg: Segment, now: float) -> bool:
-    """Fifth, check the ACK field."""
+def _check_ack(c: Connection, seg: Segment, shift: int, now: float) -> bool:
+    """Fifth, check the ACK field. SEG.WND is to be scaled by `shift`."""
     snd = c.snd
     if not seg.flags & ACK:
         return False  # "if the ACK bit is off, drop the segment and return"
@@ -144,7 +154,7 @@ def _check_ack(c: Connection, seg: Segment, now: float) -> bool:
             # "form a reset segment <SEQ=SEG.ACK><CTL=RST> and send it"
             c.out.append(Segment(c.local_port, c.peer_port, seg.ack, 0, RST, 0))
             return False
-        establish(c, seg, seg.wnd << c.snd_shift, now)
+        establish(c, seg, seg.wnd << shift, now)
     if not snd.una - snd.max_wnd <= seg.ack <= snd.nxt:
         # RFC 5961 section 5: "MUST be discarded and an ACK sent back"
         c.challenge(now)
@@ -153,15 +163,18 @@ def _check_ack(c: Connection, seg: Segment, now: float) -> bool:
         c.timestamps.update(seg, c.last_ack_sent, now)
     if seg.ack < snd.una:
         return True  # "If the ACK is a duplicate (SEG.ACK =< SND.UNA), it can be ignored"
-    changed = snd.update_window(seg.seq, seg.ack, seg.wnd << c.snd_shift)
+    changed = snd.update_window(seg.seq, seg.ack, seg.wnd << shift)
     if seg.sack_blocks:
         near = snd.una
         seg.sack_blocks = tuple(
             (unwrap(left, near), unwrap(right, near)) for left, right in seg.sack_blocks
         )
     snd.on_ack(seg, changed, c.timestamps, now)
-    c.rcv.tune(snd.rtt.srtt, now)
-    if snd.fin_queued and snd.fin_acked:
+    if now - c.rcv.tuned_at >= snd.rtt.srtt:
+        c.rcv.tune(snd.rtt.srtt, now)
+    if c.reset_when_flushed and not snd.fin_queued and snd.una == snd.buffer.end:
+        c.flushed()
+    elif snd.fin_queued and snd.fin_acked:
         # FIN-WAIT-1 to FIN-WAIT-2, CLOSING to TIME-WAIT, LAST-ACK to CLOSED
         c.fin_acked(now)
     return c.state is not CLOSED
@@ -177,7 +190,7 @@ def _process_text(c: Connection, seg: Segment, now: float) -> None:
         # our own data has arrived; until then it is not acknowledged.
         c.lose_data()
         if c.snd.fin_acked:
-            c.flushed(now)
+            c.flushed()
         return
     before = rcv.readable
     data = seg.data if isinstance(seg.data, bytes) else bytes(seg.data)

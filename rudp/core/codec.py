@@ -57,7 +57,9 @@ _TIMESTAMPS: Final = 8
 
 # nop, nop, timestamps: all the options that nearly all segments have (RFC 7323 appendix A).
 _ONLY_TIMESTAMPS: Final = bytes((_NOP, _NOP, _TIMESTAMPS, 10))
+_ONLY_TIMESTAMPS_WORD: Final = int.from_bytes(_ONLY_TIMESTAMPS, "big")
 
+_timestamped = Struct(">HHIIBBHIIII")  # a whole header whose only option is timestamps
 _fixed = Struct(">HHIIBBH4x")  # the last four bytes are the checksum and the urgent pointer
 _edges = Struct(">II")  # a SACK block, and the two values of the timestamps option as well
 
@@ -171,11 +173,19 @@ def _data_offset(datagram: bytes) -> int:
 
 def _decode_header(datagram: bytes, offset: int) -> Segment:
     """The segment without its data."""
+    if offset == HEADER + 12:
+        # Nearly every segment of a connection looks like this.
+        src_port, dst_port, seq, ack, _, flags, wnd, _, options, value, echo = (
+            _timestamped.unpack_from(datagram)
+        )
+        if options == _ONLY_TIMESTAMPS_WORD:
+            segment = Segment(src_port, dst_port, seq, ack, flags, wnd)
+            segment.ts_val = value
+            segment.ts_ecr = echo
+            return segment
     src_port, dst_port, seq, ack, _, flags, wnd = _fixed.unpack_from(datagram)
     segment = Segment(src_port, dst_port, seq, ack, flags, wnd)
-    if offset == HEADER + 12 and datagram[HEADER : HEADER + 4] == _ONLY_TIMESTAMPS:
-        segment.ts_val, segment.ts_ecr = _edges.unpack_from(datagram, HEADER + 4)
-    elif offset != HEADER:
+    if offset != HEADER:
         _decode_options(segment, datagram[HEADER:offset])
     return segment
 
@@ -251,8 +261,25 @@ def split(segment: Segment, mss: int) -> list[tuple[bytes, Buffer]]:
     data = segment.data
     seq = segment.seq
     flags = segment.flags
+    whole = len(data) <= mss
+    if whole and segment.ts_val is not None and not flags & SYN and not segment.sack_blocks:
+        # Nearly every segment of a connection looks like this.
+        header = _timestamped.pack(
+            segment.src_port,
+            segment.dst_port,
+            seq & MASK,
+            segment.ack & MASK,
+            (HEADER + 12) << 2,
+            flags,
+            segment.wnd,
+            0,
+            _ONLY_TIMESTAMPS_WORD,
+            segment.ts_val & MASK,
+            segment.ts_ecr & MASK,
+        )
+        return [(header, data)]
     options = _encode_options(segment)
-    if len(data) <= mss or flags & (SYN | RST):
+    if whole or flags & (SYN | RST):
         return [(_encode_header(segment, seq, flags, options), data)]
 
     middle = _encode_header(segment, seq, flags & ~(PSH | FIN | CWR), options)

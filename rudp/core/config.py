@@ -36,8 +36,12 @@ class Keepalive:
     count: int = 9
 
     def __post_init__(self) -> None:
-        _require(self.idle > 0, "keepalive.idle", self.idle, "a positive number of seconds")
-        _require(self.interval > 0, "keepalive.interval", self.interval, "seconds above 0")
+        for name in ("idle", "interval"):
+            value = getattr(self, name)
+            _require_number(f"keepalive.{name}", value, (int, float))
+            # More often than that, the other side takes it for an attack and does not answer.
+            _require(value >= 1, f"keepalive.{name}", value, "at least 1 second")
+        _require_number("keepalive.count", self.count, (int,))
         _require(self.count >= 1, "keepalive.count", self.count, "at least 1 probe")
 
 
@@ -142,6 +146,12 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
         raise ValueError(f"Config.{name} is {value!r}; it has to be {wanted}")
 
 
+def _require_number(name: str, value: object, kinds: tuple[type, ...]) -> None:
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        wanted = "a number" if float in kinds else "an integer"
+        raise TypeError(f"Config.{name} is {value!r}; it has to be {wanted}")
+
+
 _BOOLEANS: Final = ("nodelay", "receive_autotuning", "window_scaling", "timestamps", "sack")
 _OTHERS: Final = ("congestion", "keepalive")
 
@@ -155,10 +165,8 @@ def _check_types(config: Config) -> None:
             if not isinstance(value, bool):
                 raise TypeError(f"Config.{name} is {value!r}; it has to be True or False")
             continue
-        kinds = (int,) if isinstance(field.default, int) or name == "mss" else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            wanted = "an integer" if kinds == (int,) else "a number"
-            raise TypeError(f"Config.{name} is {value!r}; it has to be {wanted}")
+        whole = isinstance(field.default, int) or name == "mss"
+        _require_number(name, value, (int,) if whole else (int, float))
     if config.keepalive is not None and not isinstance(config.keepalive, Keepalive):
         raise TypeError(f"Config.keepalive is {config.keepalive!r}; use rudp.Keepalive() or None")
     congestion = config.congestion

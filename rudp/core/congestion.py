@@ -49,8 +49,8 @@ class CongestionControl:
 
 
 def initial_cwnd(mss: int, segments: int) -> int:
-    # RFC 6928, equation (1): min (10*MSS, max (2*MSS, 14600))
-    return min(segments * mss, max(2 * mss, 14600))
+    # RFC 6928, equation (1): min (10*MSS, max (2*MSS, 14600)), for as many segments as are wanted.
+    return min(segments * mss, max(2 * mss, segments * 1460))
 
 
 class Reno(CongestionControl):
@@ -93,6 +93,7 @@ class Reno(CongestionControl):
     def on_idle(self, now: float) -> None:
         # RFC 5681 section 4.1: RW = min(IW, cwnd).
         self.cwnd = min(self.cwnd, self._restart_window)
+        self._acked = 0
 
 
 ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {"reno": Reno}

@@ -93,6 +93,7 @@ class Connection:
         self.user_closed = False  # the application will neither read nor write
         self.reset_when_flushed = False  # data of the peer was lost: it has to hear of it
         self.released = False
+        self._fin_wait_2_begins = False  # for somebody who has closed: it has a limit
         self.error: OSError | None = None
         # Output
         self.out: list[Segment] = []
@@ -126,15 +127,14 @@ class Connection:
         return self.snd.unsent
 
     @property
-    def output_due(self) -> bool:
-        """`segments_to_send` may have something to give."""
-        snd = self.snd
-        return (
-            self.rcv.ack_now
-            or bool(self.out)
-            or self.handshake.due
-            or (snd.mss > 0 and snd.wants_to_send)
-        )
+    def ack_due(self) -> bool:
+        """There is an ACK to send, say because reading has opened the window."""
+        return self.rcv.ack_now
+
+    @property
+    def waiting(self) -> bool:
+        """Something was held back because of `more`."""
+        return self.rcv.ack_soon or self.snd.wants_to_send
 
     @property
     def send_mss(self) -> int:
@@ -178,9 +178,13 @@ class Connection:
             return
         if self.rcv.readable:
             self.lose_data()
-        self.write_eof()
+        if not self.reset_when_flushed or not self.rcv.fin_received:
+            self.write_eof()
+        elif self.snd.una == self.snd.buffer.end:
+            # Both FINs exchanged, the peer would not look at a RST any more: send it instead.
+            self.flushed()
         if self.snd.fin_acked or self.state is CLOSED:
-            self.flushed(self.last_heard)
+            self.flushed()
 
     def abort(self, reason: str = "", error: OSError | None = None) -> None:
         """ABORT: drop everything and send a RST, with `reason` for the peer to show (SHLD-2).
@@ -189,7 +193,8 @@ class Connection:
         """
         if self.state not in (CLOSED, TIME_WAIT):
             # RFC 9293 section 3.10.5: <SEQ=SND.NXT><CTL=RST>. Deviation: also in SYN-SENT, since
-            # our socket may be gone before the SYN-ACK comes that the RST would have to answer.
+            # our socket may be gone before the SYN-ACK comes that the RST would have to answer; and
+            # in CLOSING and LAST-ACK, where the peer may still wait for data that is dropped now.
             self.out.append(self.reset(self.snd.nxt, reason))
         self.user_closed = True
         self.rcv.clear()
@@ -236,7 +241,7 @@ class Connection:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
         if snd.rto_deadline <= now:
             snd.on_rto(now)
-            if snd.timeouts == self.config.r1:
+            if snd.timeouts == max(1, self.config.r1):
                 self.events.append(Event.TROUBLE)  # SHLD-9
         if snd.persist_deadline <= now:
             snd.on_persist(now)
@@ -260,13 +265,17 @@ class Connection:
     def segments_to_send(self, now: float, more: bool = False) -> list[Segment]:
         """The segments due now, super-segments among them. They count as sent.
 
-        `more`: the application will write more before long, so what does not fill a segment can
-        wait for it. Ask again without it when nothing came.
+        `more`: the application is about to act. What does not fill a segment, and the ACK of a SYN
+        or a FIN, can wait for what it writes. Ask again without it when nothing came.
         """
         out = self.out
+        if self._fin_wait_2_begins:
+            self._fin_wait_2_begins = False
+            self.end_deadline = now + self.config.fin_wait_2_timeout
         if self.handshake.due:
             self._send_syn(now)
-        if self.snd.mss and self.state is not CLOSED:
+        due = self.rcv.ack_now or self.snd.wants_to_send or (self.rcv.ack_soon and not more)
+        if due and self.state is not CLOSED:
             self._send_acknowledged(now, more)
         if out:
             self.out = []
@@ -285,7 +294,7 @@ class Connection:
             out.append(self._segment(seq, flags | ACK, data, now))
             rcv.on_ack_sent()
             transmission = self.snd.next_transmission(now, more)
-        if rcv.ack_now:
+        if rcv.ack_now or (rcv.ack_soon and not more):
             self._send_ack(now)
 
     def _send_ack(self, now: float) -> None:
@@ -310,7 +319,9 @@ class Connection:
 
     def _segment(self, seq: int, flags: int, data: Buffer, now: float) -> Segment:
         rcv = self.rcv
-        wnd = min(rcv.advance_window() >> self.rcv_shift, MAX_WINDOW_FIELD)
+        wnd = rcv.advance_window() >> self.rcv_shift
+        if wnd > MAX_WINDOW_FIELD:
+            wnd = MAX_WINDOW_FIELD
         seg = Segment(self.local_port, self.peer_port, seq, rcv.nxt, flags, wnd, data)
         self._stamp(seg, now)
         return seg
@@ -370,6 +381,9 @@ class Connection:
         following = ON_FIN_ACKED.get(self.state)
         if following is None:
             return
+        if self.reset_when_flushed:
+            self.flushed()
+            return
         if following is CLOSED:
             self.end(None)
             return
@@ -377,7 +391,7 @@ class Connection:
         if self.state is TIME_WAIT:
             self.wait_out(now)
         if self.user_closed:
-            self.flushed(now)
+            self.flushed()
 
     def fin_received(self, now: float) -> None:
         """The peer's FIN was received, and all data before it."""
@@ -386,16 +400,13 @@ class Connection:
         if self.state is TIME_WAIT:
             self.wait_out(now)
 
-    def flushed(self, now: float) -> None:
-        """The application has closed, and all it wrote and the FIN have reached the peer."""
+    def flushed(self) -> None:
+        """The application has closed, and all it wrote has reached the peer."""
         self._release(None)
-        if self.state is not FIN_WAIT_2:
-            return
-        if self.reset_when_flushed:
+        if self.reset_when_flushed and self.state not in (CLOSED, TIME_WAIT):
             self.out.append(self.reset(self.snd.nxt))
             self.end(None)
-        else:
-            self.end_deadline = now + self.config.fin_wait_2_timeout
+        self._fin_wait_2_begins = self.state is FIN_WAIT_2
 
     def lose_data(self) -> None:
         """Data of the peer will not be read: it has to hear of it, once ours has arrived."""
@@ -425,7 +436,7 @@ class Connection:
         finished = self.state in (TIME_WAIT, LAST_ACK)
         self.set_state(CLOSED)
         self.handshake.stop()
-        self.rcv.ack_now = False
+        self.rcv.on_ack_sent()  # none is owed any more
         self.keepalive = None
         self.end_deadline = math.inf
         self.rcv.ack_deadline = math.inf
@@ -456,9 +467,8 @@ def open_active(
 ) -> Connection:
     """OPEN, active (RFC 9293 section 3.10.1): a connection in SYN-SENT, its SYN due.
 
-    `mss`: what the path's MTU leaves for TCP payload, in bytes. `default_mss`: taken where the
-    peer announces none, 536 on IPv4 and 1220 on IPv6 (MUST-15). `socket_buffer`: bytes that the
-    UDP socket below can hold.
+    `mss`: bytes that the path's MTU leaves for TCP payload. `default_mss`: for a peer that tells
+    none, 536 on IPv4 and 1220 on IPv6 (MUST-15). `socket_buffer`: what the UDP socket can hold.
     """
     connection = Connection(
         config, local_port, peer_port, iss, now, mss, ts_offset, default_mss, socket_buffer, False
@@ -481,9 +491,8 @@ def open_passive(
 ) -> Connection:
     """A listener got `syn`: a connection in SYN-RECEIVED, its SYN-ACK due. See `open_active`."""
     ports = (syn.dst_port, syn.src_port)
-    connection = Connection(
-        config, *ports, iss, now, mss, ts_offset, default_mss, socket_buffer, True
-    )
+    path = (mss, ts_offset, default_mss, socket_buffer)
+    connection = Connection(config, *ports, iss, now, *path, True)
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)
     return connection

@@ -36,9 +36,18 @@ TIMESTAMP_BYTES: Final = 12
 class Handshake:
     """When our SYN was sent, when it is due again, and when that is given up."""
 
-    __slots__ = ("deadline", "due", "give_up", "max_retransmissions", "retransmissions", "sent_at")
+    __slots__ = (
+        "deadline",
+        "due",
+        "give_up",
+        "max_retransmissions",
+        "repeated",
+        "retransmissions",
+        "sent_at",
+    )
 
     def __init__(self, now: float, timeout: float, max_retransmissions: float) -> None:
+        self.repeated = False  # because the peer's SYN came again
         self.due = False  # a SYN or SYN-ACK goes out at the next opportunity
         self.sent_at = now
         self.deadline = math.inf  # of the retransmission timer
@@ -142,23 +151,23 @@ def syn_sent(c: Connection, seg: Segment, now: float) -> None:
     c.last_heard = now
     establish(c, seg, seg.wnd, now)
     # "form an ACK segment <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> and send it"; data may go with it.
-    c.rcv.ack_now = True
+    c.rcv.ack_soon = True
 
 
 def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
-    """In SYN-RECEIVED the peer's SYN may come again, alone or (simultaneous open) with an ACK.
+    """A SYN in SYN-RECEIVED: the peer's again, alone or (simultaneous open) with an ACK.
 
     "In the following it is assumed that the segment is the idealized segment that begins at
     RCV.NXT": the SYN is trimmed off, since it was received. False if nothing is left.
     """
-    if not seg.flags & SYN or seg.seq != c.rcv.irs:
+    if seg.seq != c.rcv.irs or seg.flags & RST:
         return True
     if not seg.flags & ACK:
         # It has not seen our SYN-ACK, which will echo the newer timestamp.
         if c.timestamps is not None and seg.ts_val is not None:
             c.timestamps.start(seg.ts_val, now)
         if c.may_challenge(now):
-            c.handshake.due = True
+            c.handshake.due = c.handshake.repeated = True
         return False
     seg.flags &= ~SYN
     seg.seq += 1
@@ -176,7 +185,7 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
     snd.wl1, snd.wl2 = seg.seq, seg.ack
     lost = handshake.retransmissions > 0
     sent_at = handshake.sent_at
-    if lost:
+    if lost or handshake.repeated:
         sent_at = -1.0 if c.timestamps is None else c.timestamps.sent_at(seg.ts_ecr, now)
     # An echo of an earlier SYN tells how long we waited, not how long the path is.
     if sent_at >= handshake.sent_at - TICK:

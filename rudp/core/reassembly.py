@@ -42,6 +42,7 @@ class Reassembly:
         while seq < end:
             at = bisect_right(self._lefts, seq)
             if at and self._ends[at - 1] > seq:
+                self._tell(self._lefts[at - 1])  # RFC 2883 section 4, rule (4)
                 seq = self._ends[at - 1]  # held already: the first copy wins
                 continue
             stop = min(end, self._lefts[at]) if at < len(self._lefts) else end
@@ -101,6 +102,13 @@ class Reassembly:
             return None
         return self._lefts[at], self._ends[at]
 
+    def overlap(self, start: int, end: int) -> tuple[int, int] | None:
+        """The first part of [start, end) that is held already."""
+        at = bisect_right(self._ends, start)
+        if at == len(self._lefts) or self._lefts[at] >= end:
+            return None
+        return max(start, self._lefts[at]), min(end, self._ends[at])
+
     def blocks(self, count: int) -> tuple[tuple[int, int], ...]:
         """Up to `count` ranges for a SACK option, the one that last changed first.
 
@@ -113,6 +121,11 @@ class Reassembly:
             if found is not None and found not in blocks:
                 blocks.append(found)
         self._recent = [left for left, _ in blocks]
+        for left, end in zip(self._lefts, self._ends, strict=True):
+            if len(blocks) >= count:
+                break
+            if (left, end) not in blocks:
+                blocks.append((left, end))
         return tuple(blocks[:count])
 
     def _tell(self, seq: int) -> None:

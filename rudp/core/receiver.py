@@ -59,10 +59,11 @@ class Receiver:
         self.buffer = config.receive_buffer
         if config.receive_autotuning:
             self.buffer = min(self.buffer, max(INITIAL_BUFFER, min(4 * mss, socket_buffer)))
-        self._tuned_at = 0.0
+        self.tuned_at = 0.0
         self._tuned_bytes = 0
         # Acknowledgments owed
         self.ack_now = False
+        self.ack_soon = False  # what the application is about to do may carry it
         self.ack_deadline = math.inf
         self.duplicate_acks = 0  # without SACK each out-of-order segment is told by one
         self._unacked = 0  # bytes received in order since the last ACK went out
@@ -101,6 +102,9 @@ class Receiver:
         end = seq + len(data)
         if wire_len > self.mss:
             self.mss = wire_len
+        if seq == self.nxt and end <= self.edge and self.fin_seq is None:
+            self._in_order(data, now)
+            return
         if self.fin_seq is not None and end > self.fin_seq:
             data = data[: max(0, self.fin_seq - seq)]  # nothing can follow a FIN
             end = seq + len(data)
@@ -120,9 +124,12 @@ class Receiver:
             self._out_of_order(seq, data)
 
     def _in_order(self, data: bytes, now: float) -> None:
+        self.duplicate_acks = 0  # they would repeat an ACK that is out of date now
+        if self._held.bytes:
+            data = self._beside_held(data)
         self._ready.append(data)
         length = len(data)
-        if self._held:
+        if self._held.bytes:
             # RFC 5681 section 4.2: a segment that fills a gap is acknowledged at once.
             self.ack_now = True
             for piece in self._held.take(self.nxt + length):
@@ -142,10 +149,21 @@ class Receiver:
         elif self.ack_deadline == math.inf:
             self.ack_deadline = now + self.config.delayed_ack
 
+    def _beside_held(self, data: bytes) -> bytes:
+        """What of `data` at RCV.NXT comes before all that is held; the rest joins that."""
+        overlap = self._held.overlap(self.nxt, self.nxt + len(data))
+        if overlap is None:
+            return data
+        self._report_duplicate(*overlap)
+        size = overlap[0] - self.nxt
+        self._held.add(overlap[0], data[size:])  # the first copy of a byte wins
+        return data[:size]
+
     def _out_of_order(self, seq: int, data: bytes) -> None:
-        held = self._held.range_at(seq)
-        if not self._held.add(seq, data) and held is not None:
-            self._report_duplicate(seq, min(seq + len(data), held[1]))
+        overlap = self._held.overlap(seq, seq + len(data))
+        self._held.add(seq, data)
+        if overlap is not None:
+            self._report_duplicate(*overlap)
         self.ack_now = True
         self.duplicate_acks += max(1, -(-len(data) // self.mss))
 
@@ -164,7 +182,7 @@ class Receiver:
         """The peer's FIN stands at `seq`; `finish` says when all before it has been received."""
         if self.fin_seq is None:
             self.fin_seq = seq
-        self.ack_now = True
+        self.ack_soon = True
 
     def finish(self) -> bool:
         """True, once, when the data up to the peer's FIN is complete; RCV.NXT passes the FIN."""
@@ -174,7 +192,7 @@ class Receiver:
         self.nxt = self.fin_seq + 1
         self.edge = max(self.edge, self.nxt)
         self._held.clear()
-        self.ack_now = True
+        self.ack_soon = True
         return True
 
     # -- the application reads -------------------------------------------------------------------
@@ -202,24 +220,20 @@ class Receiver:
     def _worth_an_update(self) -> bool:
         """The peer should hear at once how much more room there is."""
         gain = self.nxt + min(self.buffer - self.readable, self.max_window) - self.edge
-        if gain < self._step():
-            return False
-        return self.edge - self.nxt < 2 * self.mss or gain >= self.buffer // 2
-
-    def _step(self) -> int:
-        # RFC 9293 section 3.8.6.2.2: min( Fr * RCV.BUFF, Eff.snd.MSS ), Fr = 1/2.
-        return min(self.buffer // 2, self.mss)
+        if gain >= self.buffer // 2:
+            return True
+        return gain >= self.mss and self.edge - self.nxt < 2 * self.mss
 
     def tune(self, srtt: float, now: float) -> None:
-        """Dynamic right-sizing: once a round trip, see that the window is not what limits.
+        """Dynamic right-sizing, once a round trip: see that the window is not what limits.
 
         If the application took more than half of the buffer within a round trip, the peer may
         well be limited by the window: double it.
         """
-        if not self.config.receive_autotuning or now - self._tuned_at < srtt:
+        if not self.config.receive_autotuning:
             return
         taken = self.bytes_read - self._tuned_bytes
-        self._tuned_at = now
+        self.tuned_at = now
         self._tuned_bytes = self.bytes_read
         if 2 * taken < self.buffer:
             return
@@ -236,9 +250,13 @@ class Receiver:
         """Move the right edge as far as the buffer allows; returns RCV.WND."""
         if self.discarding:
             return self.edge - self.nxt
-        edge = self.nxt + min(self.buffer - self.readable, self.max_window)
-        if edge - self.edge >= self._step():
-            self.edge = edge
+        window = self.buffer - self.readable
+        if window > self.max_window:
+            window = self.max_window
+        gain = self.nxt + window - self.edge
+        if gain >= self.mss or gain >= self.buffer // 2:
+            # RFC 9293 section 3.8.6.2.2: steps of min( Fr * RCV.BUFF, Eff.snd.MSS ), Fr = 1/2.
+            self.edge += gain
         return self.edge - self.nxt
 
     def sack_blocks(self, count: int) -> tuple[tuple[int, int], ...]:
@@ -256,7 +274,7 @@ class Receiver:
 
     def on_ack_sent(self) -> None:
         """An ACK of everything has gone out."""
-        self.ack_now = False
+        self.ack_now = self.ack_soon = False
         self.ack_deadline = math.inf
         self.duplicate_acks = 0
         self._unacked = 0

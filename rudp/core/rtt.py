@@ -12,6 +12,7 @@ from typing import Final
 ALPHA: Final = 1 / 8
 BETA: Final = 1 / 4
 K: Final = 4
+MIN_SAMPLE: Final = 1e-6
 GRANULARITY: Final = 0.001
 """G of RFC 6298 section 2: event loops wake up by the millisecond."""
 
@@ -40,9 +41,11 @@ class RttEstimator:
 
     def sample(self, rtt: float) -> None:
         """Take a new measurement, in seconds; ends the back-off."""
-        rtt = max(rtt, 1e-6)
+        if rtt < MIN_SAMPLE:
+            rtt = MIN_SAMPLE
         self.latest = rtt
-        self.min_rtt = min(self.min_rtt, rtt)
+        if rtt < self.min_rtt:
+            self.min_rtt = rtt
         if self.srtt == 0.0:
             # RFC 6298 section 2.2
             self.srtt = rtt
@@ -51,7 +54,11 @@ class RttEstimator:
             # RFC 6298 section 2.3; RTTVAR first, since it uses the old SRTT.
             self.rttvar += BETA * (abs(self.srtt - rtt) - self.rttvar)
             self.srtt += ALPHA * (rtt - self.srtt)
-        self._base = self._bounded(self.srtt + max(GRANULARITY, K * self.rttvar))
+        variation = K * self.rttvar
+        rto = self.srtt + (variation if variation > GRANULARITY else GRANULARITY)
+        # RFC 6298 sections 2.4 and 2.5. Deviation: the floor is 0.2 s by default, see
+        # Config.min_rto.
+        self._base = self.min_rto if rto < self.min_rto else min(rto, self.max_rto)
         self._backoff = 1
 
     def back_off(self) -> None:
@@ -62,10 +69,5 @@ class RttEstimator:
     def restart_after_syn_timeout(self) -> None:
         """RFC 6298 section 5.7: a lost SYN makes the RTO 3 seconds when data begins."""
         if self.srtt == 0.0:
-            self._base = self._bounded(max(3.0, self._base))
+            self._base = min(max(3.0, self._base), self.max_rto)
         self._backoff = 1
-
-    def _bounded(self, rto: float) -> float:
-        # RFC 6298 section 2.4 and 2.5. Deviation: the floor is 0.2 s by default, see
-        # Config.min_rto.
-        return min(max(rto, self.min_rto), self.max_rto)

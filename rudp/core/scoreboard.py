@@ -102,7 +102,13 @@ class Scoreboard:
         Returns the bytes that this is news for, and when the last of them went out: -1.0 if no
         part of it was sent just once (Karn's algorithm, RFC 6298 section 3).
         """
-        delivered, sent_at, whole = 0, -1.0, 0
+        last = self.flights[-1]
+        if una >= last.end and len(self.flights) == 1 and last.state == IN_FLIGHT:
+            # All of it, as nearly always.
+            delivered = self.pipe
+            self.clear()
+            return delivered, -1.0 if last.retransmitted else last.sent_at
+        delivered, sent_at, whole, ambiguous = 0, -1.0, 0, False
         for flight in self.flights:
             if flight.start >= una:
                 break
@@ -115,14 +121,15 @@ class Scoreboard:
                 self.sacked -= length
             if flight.state != SACKED:
                 delivered += length
-                if not flight.retransmitted:
-                    sent_at = max(sent_at, flight.sent_at)
+                ambiguous |= flight.retransmitted
+                sent_at = max(sent_at, flight.sent_at)
             if flight.end > una:
                 flight.start = una
                 break
             whole += 1
         del self.flights[:whole]
-        return delivered, sent_at
+        # What was sent once may have waited at the peer for what was sent again.
+        return delivered, -1.0 if ambiguous else sent_at
 
     def on_sack(self, blocks: Sequence[tuple[int, int]], una: int, nxt: int) -> tuple[int, float]:
         """The peer has these ranges. Returns the same as `on_ack`."""
@@ -142,7 +149,7 @@ class Scoreboard:
         first = self._index(left)
         if flights[first].state == SACKED and flights[first].end >= right:
             return 0, -1.0
-        if len(flights) + 2 > self.limit:
+        if len(flights) + 2 > self.limit and not self._fits(left, right):
             return 0, -1.0  # cut into too many pieces: this block will be told again
         first = self._cut(left)
         after = self._cut(right)
@@ -223,7 +230,7 @@ class Scoreboard:
         self._lost_edge = self.flights[-1].end
 
     def clear(self) -> None:
-        """Nothing is in flight any more, and nothing will be."""
+        """Nothing is in flight any more."""
         self.flights.clear()
         self.pipe = self.lost = self.sacked = 0
 
@@ -240,6 +247,12 @@ class Scoreboard:
     def _index(self, seq: int) -> int:
         """The index of the flight that holds `seq`, or of the last before it."""
         return bisect_right(self.flights, seq, key=_start) - 1
+
+    def _fits(self, left: int, right: int) -> bool:
+        """[left, right) can be marked without a cut."""
+        flights = self.flights
+        starts = flights[self._index(left)].start == left
+        return starts and flights[self._index(right - 1)].end == right
 
     def _cut(self, seq: int) -> int:
         """Make a boundary at `seq`; returns the index of the flight that starts there."""

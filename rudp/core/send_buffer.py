@@ -63,15 +63,17 @@ class SendBuffer:
         """Forget the bytes before `start`: they were acknowledged, and maybe a FIN after them."""
         if start <= self.start:
             return
-        start = min(start, self.end)
+        if start >= self.end:
+            self.clear()
+            return
         self.start = start
-        keep = len(self._chunks) if start == self.end else bisect_right(self._starts, start) - 1
+        keep = bisect_right(self._starts, start) - 1
         if keep:
             del self._chunks[:keep]
             del self._starts[:keep]
 
     def clear(self) -> None:
-        """Forget everything: nothing more will be sent."""
+        """Forget everything."""
         self.start = self.end
         self._chunks.clear()
         self._starts.clear()

@@ -58,6 +58,7 @@ class Sender:
         self.recovery = Recovery.OPEN
         self.recovery_point = iss
         self.dup_acks = 0
+        self._limited = 0  # bytes sent by limited transmit since the last progress
         self._force = False  # one lost segment may go out whatever cwnd says
         self._cwnd_limited = False
         # Timers: moments, infinite when off
@@ -107,7 +108,7 @@ class Sender:
     def wants_to_send(self) -> bool:
         """There is something to send, though it may not be allowed yet."""
         end = self.buffer.end
-        return (
+        return self.mss > 0 and (
             self.nxt < end
             or (self.fin_queued and self.nxt == end)
             or self.board.lost > 0
@@ -167,9 +168,18 @@ class Sender:
             self.rtt.sample(now - sent_at)
         if progress:
             self._on_progress(now)
-        elif not self.sack:
+        elif self.sack:
+            self.dup_acks += delivered > 0  # RFC 6675 section 2: it SACKs something new
+        else:
             self._count_duplicate(seg, window_changed)
-        self._recover(delivered, progress, flight_size, now)
+        before = self.recovery
+        if progress and before is Recovery.OPEN:
+            delivered = flight_size - (self.nxt - self.una)  # what was SACKed before counts now
+        if not progress and before is not Recovery.FAST:
+            delivered = 0  # RFC 3042 section 2: cwnd stays as it is
+        self._recover(delivered, progress, flight_size - self._limited, now)
+        if progress:
+            self._limited = 0
         self._arm(now, heard=True)
 
     def _on_progress(self, now: float) -> None:
@@ -182,36 +192,43 @@ class Sender:
 
     def _count_duplicate(self, seg: Segment, window_changed: bool) -> None:
         # RFC 5681 section 2: data is outstanding, the ACK carries nothing and changes nothing.
-        if self.nxt > self.una and seg.len == 0 and not window_changed and seg.ack == self.una:
-            self.dup_acks += 1
+        shut = self.persist_deadline < math.inf  # then it answers a window probe
+        if seg.len == 0 and not window_changed and seg.ack == self.una and not shut:
+            limit = self.recovery_point - self.una
+            self.dup_acks += self.recovery is not Recovery.FAST or self.dup_acks * self.mss < limit
             # RFC 5681 section 3.2, steps 1 and 4: a segment has left the network. As with SACK,
             # it leaves the pipe, and new data may take its place.
 
     def _recover(self, delivered: int, progress: bool, flight_size: int, now: float) -> None:
         """Loss detection, and the word to congestion control."""
+        recovered = False
         if self.recovery is not Recovery.OPEN and self.una >= self.recovery_point:
-            if self.recovery is Recovery.FAST:
+            recovered = self.recovery is Recovery.FAST
+            if recovered:
                 self.cc.on_recovered(now)
             self.recovery = Recovery.OPEN
-        if progress and not self.sack:
+        if progress and self.recovery is Recovery.FAST and not self.sack:
+            # RFC 6582 section 3.2, step 3: a partial ACK names the next loss. It takes back as much
+            # of the inflation as it acknowledges, less a segment.
+            self.dup_acks = max(0, self.dup_acks - delivered // self.mss + 1)
+            self.board.mark_head_lost(self.mss)
+            self._force = True
+        elif progress:
             self.dup_acks = 0
-            if self.recovery is Recovery.FAST:
-                # RFC 6582 section 3.2, step 3: a partial ACK names the next loss.
-                self.board.mark_head_lost(self.mss)
-                self._force = True
-        if self.sack:
-            marked = self.board.mark_lost(self.mss) if self.board.sacked else 0
-        elif self.dup_acks == DUP_THRESH and self.recovery is Recovery.OPEN:
+        marked = self.board.mark_lost(self.mss) if self.board.sacked else 0
+        fresh = self.sack or self.una > self.recovery_point  # RFC 6582 section 3.2, step 2
+        if not marked and fresh and self.dup_acks >= DUP_THRESH and self.recovery is Recovery.OPEN:
             marked = self.board.mark_head_lost(self.mss)
-        else:
-            marked = 0
         if marked and self.recovery is Recovery.OPEN:
             # RFC 6675 section 5, step 4; FlightSize is what it was before this ACK.
             self.recovery = Recovery.FAST
             self.recovery_point = self.nxt
             self.cc.on_loss(flight_size, now)
             self._force = True
-        elif delivered and self.recovery is not Recovery.FAST:
+        elif delivered and self.recovery is not Recovery.FAST and not recovered:
+            if self.recovery is Recovery.TIMEOUT:
+                # RFC 3465 section 2.3: L = 1 SMSS then; much of it left the network long ago.
+                delivered = min(delivered, self.mss)
             self.cc.on_ack(delivered, self._cwnd_limited, now)
 
     # -- what to send ----------------------------------------------------------------------------
@@ -222,8 +239,7 @@ class Sender:
         Called until it returns None. The data counts as sent. `more`: what does not fill a segment
         can wait.
         """
-        flight = self.board.next_lost() if self.board.lost else None
-        if flight is not None and self.persist_deadline == math.inf:
+        if self.board.lost and self.persist_deadline == math.inf:
             return self._retransmit(now)
         if self._probe:
             return self._window_probe(now)
@@ -243,10 +259,10 @@ class Sender:
             length = min(length, max(self.mss, room // self.mss * self.mss))
         # SHLD-16: data that a shrunken window no longer covers waits for the window. RFC 9293
         # section 3.8.6: the first segment may always be tried.
-        if flight.start > self.una:
-            length = min(length, self.una + self.wnd - flight.start)
-            if length <= 0:
-                return None
+        usable = self.una + self.wnd - flight.start
+        length = min(length, usable if flight.start > self.una else max(self.mss, usable))
+        if length <= 0:
+            return None
         self._force = False
         self.board.on_retransmitted(flight, flight.start + length, now)
         self.bytes_retransmitted += length
@@ -258,18 +274,20 @@ class Sender:
         pipe = self.board.pipe
         if not pipe and self._last_sent + self.rtt.rto < now:
             self.cc.on_idle(now)  # RFC 5681 section 4.1
-        usable = min(self.una + self.wnd, self.una + self.config.send_buffer) - nxt
+        usable = min(self.wnd, self.config.send_buffer) - (nxt - self.una)
         unsent = self.buffer.end - nxt
         if usable <= 0:
             self._cwnd_limited = False
             self._arm(now)
             return None
         room = self._room()
-        if room < min(mss, unsent) and pipe > 0:
+        if pipe and room < mss and room < unsent:
             self._cwnd_limited = True
             return None
-        length = min(unsent, usable, max(mss, room // mss * mss), self._super)
-        if unsent:
+        length = unsent
+        if length > mss or length > usable:
+            length = min(unsent, usable, max(mss, room // mss * mss), self._super)
+        if length != mss and unsent:
             length = self._avoid_silly_window(length, unsent, more)
             if not length:
                 self._cwnd_limited = False
@@ -280,6 +298,8 @@ class Sender:
             end += 1  # the FIN goes with the last byte
         self.nxt = end
         self.board.on_sent(nxt, end, now)
+        if self.recovery is Recovery.OPEN and self.dup_acks:
+            self._limited += end - nxt  # RFC 5681 section 3.2, step 2: no part of FlightSize
         self._cwnd_limited = False
         return self._emit(nxt, end, now)
 
@@ -294,7 +314,7 @@ class Sender:
             # nothing follows a FIN, so nothing is worth waiting for.
             if self.fin_queued or ((idle or self.nodelay) and not more):
                 return length
-        elif length < self.mss and length >= self.max_wnd // 2 and length > 0:
+        elif 0 < length < self.mss and length >= min(self.max_wnd, self.config.send_buffer) // 2:
             return length  # Rule 3: half of the largest window the peer ever had.
         return length - tail
 
@@ -351,7 +371,7 @@ class Sender:
 
     def on_rto(self, now: float) -> None:
         """The retransmission timer expired: RFC 6298 section 5.4 to 5.6, RFC 5681 section 3.1."""
-        in_flight = self.board.pipe or self.mss
+        in_flight = self.nxt - self.una
         first = self.timeouts == 0 and self.recovery is not Recovery.TIMEOUT
         self.timeouts += 1
         self.rtt.back_off()
@@ -385,7 +405,9 @@ class Sender:
             # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
             # the user set a limit.
             if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
-                self.give_up_deadline = now + self._patience()
+                patience = self._patience()
+                after_probe = self.persist_deadline + min(patience, self._persist_interval)
+                self.give_up_deadline = max(now + patience, after_probe)
             self.rto_deadline = math.inf
             return
         if self.persist_deadline < math.inf:
@@ -431,4 +453,4 @@ class Sender:
         """Nothing more will be sent: the connection is over."""
         self._disarm()
         self.board.clear()
-        self.buffer.clear()
+        self.buffer = SendBuffer(min(self.nxt, self.buffer.end))

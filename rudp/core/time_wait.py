@@ -65,7 +65,7 @@ class TimeWait:
         # RFC 1337 section 3, fix F1: a RST is ignored in TIME-WAIT.
         if seg.flags & RST:
             return None
-        if seg.flags & FIN:
+        if seg.flags & FIN and seg.flags & ACK and unwrap(seg.end, self.rcv_nxt) == self.rcv_nxt:
             # "The only thing that can arrive in this state is a retransmission of the remote FIN.
             # Acknowledge it, and restart the 2 MSL timeout."
             self.deadline = now + 2 * self.msl

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from rudp.core.segment import Segment
-from rudp.core.seq import unwrap, wrap
+from rudp.core.seq import MASK, unwrap
 
 TICK: Final = 0.001
 
@@ -29,11 +29,11 @@ class Timestamps:
 
     def clock(self, now: float) -> int:
         """TSval for a segment that goes out now."""
-        return wrap(int(now / TICK) + self.offset)
+        return (int(now / TICK) + self.offset) & MASK
 
     def sent_at(self, echo: int, now: float) -> float:
         """When the segment went out that carried `echo` as TSval; -1.0 if that makes no sense."""
-        ticks = wrap(self.clock(now) - echo)
+        ticks = (self.clock(now) - echo) & MASK
         return now - ticks * TICK if ticks < 600_000 else -1.0
 
     def start(self, value: int, now: float) -> None:

@@ -276,6 +276,7 @@ def test_a_transport_left_open_when_its_loop_ends_warns(kind: Any, loop_name: st
         net = kind(loop_name)
         listener = await net.create_server(Recorder, HOST, 0)
         await net.create_connection(Recorder, HOST, port_of(listener))
+        await round_trips(net, 2)  # until it is accepted
         listener.close()
 
     loop = LOOPS[loop_name]()
