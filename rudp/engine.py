@@ -23,7 +23,6 @@ import copy
 import errno
 import logging
 import os
-import random
 import socket
 import time
 from collections import deque
@@ -40,6 +39,7 @@ from rudp.core.seq import unwrap
 from rudp.core.state import CLOSED, LISTEN, SYN_SENT, TIME_WAIT, State
 from rudp.datagrams import Address, DatagramLayer, open_datagrams
 from rudp.deadlines import Deadlines
+from rudp.ports import ephemeral_port
 from rudp.routes import Routes, refuse_group
 from rudp.time_waits import TimeWaits
 
@@ -47,13 +47,9 @@ logger = logging.getLogger("rudp")
 
 Tap = Callable[[str, Segment, State, float], None]
 
-EPHEMERAL_PORTS: Final = range(49152, 65536)
-"""RFC 6056 section 3.2, RFC 6335 section 6: where a client's TCP port comes from."""
-
 CORK: Final = 0.0001
 """Small writes within this many seconds of the last go out together, a turn of the loop later."""
 
-_random = random.SystemRandom()
 _secret = os.urandom(32)  # one for the process, so that ISNs and timestamps of a pair rise for ever
 
 
@@ -124,9 +120,9 @@ class Engine(asyncio.DatagramProtocol):
         self._check_room()
         refuse_group(addr[0])
         if not local_port:
-            local_port = self._ephemeral_port(addr, peer_port)
+            local_port = ephemeral_port(lambda port: self._in_use((addr, port, peer_port)))
         key = (addr, local_port, peer_port)
-        if key in self._channels or key in self._time_waits:
+        if self._in_use(key):
             raise OSError(errno.EADDRINUSE, f"TCP ports {local_port} to {peer_port} are in use")
         now = self.clock()
         sockets = self._sockets(key)
@@ -153,16 +149,8 @@ class Engine(asyncio.DatagramProtocol):
         if len(self._channels) >= self.config.max_connections:
             raise OSError(errno.ENOBUFS, "the endpoint has Config.max_connections connections")
 
-    def _ephemeral_port(self, addr: Address, peer_port: int) -> int:
-        # RFC 6056 section 3.3.1: simple port randomization.
-        count = len(EPHEMERAL_PORTS)
-        first = _random.randrange(count)
-        for offset in range(count):
-            port = EPHEMERAL_PORTS[(first + offset) % count]
-            key = (addr, port, peer_port)
-            if key not in self._channels and key not in self._time_waits:
-                return port
-        raise OSError(errno.EADDRNOTAVAIL, f"no TCP port is left towards {addr[0]}:{peer_port}")
+    def _in_use(self, key: Key) -> bool:
+        return key in self._channels or key in self._time_waits
 
     def _sockets(self, key: Key) -> bytes:
         """The pair of sockets, as a keyed hash takes it."""
@@ -269,14 +257,24 @@ class Engine(asyncio.DatagramProtocol):
         nothing that can be trusted.
         """
         assert isinstance(exc, OSError)
+        addr = self.connected or addr
+        if exc.errno == errno.EMSGSIZE and addr is not None:
+            self._lower_mss(addr)
         if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
             return
-        addr = self.connected or addr
         for channel in self.channels:
             if channel.connection.state is SYN_SENT and channel.addr == addr:
                 channel.connection.end(exc)
                 self.output(channel)
         logger.debug("%r reports %s", self, exc)
+
+    def _lower_mss(self, addr: Address) -> None:
+        """The kernel has learnt that the path is narrower (RFC 1191, RFC 8201); ask it how much."""
+        self._routes.forget(addr)
+        mss = self._routes.mss(addr, self.datagrams.sock if self.connected else None)
+        for channel in self.channels:
+            if channel.addr == addr:
+                channel.connection.lower_mss(mss)
 
     @property
     def pumping(self) -> bool:

@@ -82,6 +82,8 @@ class Keeper:
         patience = 0.0
         waiting: list[asyncio.Future[None]] = []
         for engine in self._engines:
+            for listener in list(engine.listeners.values()):
+                engine.stop_listening(listener)
             for channel in engine.channels:
                 patience = max(patience, engine.config.linger)
                 channel.finished = asyncio.get_running_loop().create_future()

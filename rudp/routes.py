@@ -29,6 +29,10 @@ class Routes:
         self.default_mss = 1220 if ipv6 else 536  # of a peer that announces none (MUST-15)
         self._mtus: dict[object, int] = {}
 
+    def forget(self, addr: Address) -> None:
+        """What was known of the way to `addr` is out of date."""
+        self._mtus.pop(addr[0], None)
+
     def mss(self, addr: Address, connected: socket.socket | None = None) -> int:
         """What the route to `addr` leaves for TCP payload and options, in bytes.
 

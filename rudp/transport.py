@@ -62,6 +62,7 @@ class Transport(asyncio.Transport):
         self._paused = False
         self._eof_told = False
         self._lost = False
+        self._ending = False  # it has ended, but a paused reader has not got all that came before
         self._error: BaseException | None = None
         self._writes_in_vain = 0
         self.protocol_paused = False
@@ -107,6 +108,8 @@ class Transport(asyncio.Transport):
         `connection_lost` comes when the peer has acknowledged all of it, or gets an `OSError` if it
         never does.
         """
+        if self._ending:
+            self._end()
         if self._closing:
             return
         self._closing = True
@@ -115,6 +118,8 @@ class Transport(asyncio.Transport):
 
     def abort(self, reason: str = "") -> None:
         """Drop what was not delivered and reset the connection; `reason` is shown to the peer."""
+        if self._ending:
+            self._end()
         if self._lost:
             return
         self._closing = True
@@ -224,13 +229,15 @@ class Transport(asyncio.Transport):
             self._paused = True
 
     def resume_reading(self) -> None:
-        if self._closing or not self._paused:
+        if not self._paused or (self._closing and not self._ending):
             return
         self._paused = False
         self._loop.call_soon(self._deliver_soon)
 
     def _deliver_soon(self) -> None:
         self.deliver()
+        if self._ending and not self._connection.readable:
+            self._end()
         if self._connection.ack_due:
             self._engine.output(self._channel)
 
@@ -250,7 +257,7 @@ class Transport(asyncio.Transport):
                 self.close()
 
     def _can_deliver(self) -> bool:
-        return self._started and not self._paused and not self._closing
+        return self._started and not self._paused and (not self._closing or self._ending)
 
     def _fill_buffer(self) -> None:
         """BufferedProtocol: the protocol gives the buffer."""
@@ -274,12 +281,21 @@ class Transport(asyncio.Transport):
         self._deliver_soon()
 
     def release(self, error: BaseException | None) -> None:
-        """The connection has ended: `connection_lost` follows."""
+        """The connection has ended: `connection_lost` follows.
+
+        A reader that has paused gets what came before first, when it resumes, as over TCP.
+        """
         if self._lost:
             return
-        self._lost = True
-        self._closing = True
         self._error = self._error or error
+        self._ending = self._paused and not self._closing and self._connection.readable > 0
+        self._closing = True
+        if not self._ending:
+            self._end()
+
+    def _end(self) -> None:
+        self._ending = False
+        self._lost = True
         self._loop.call_soon(self._connection_lost)
 
     def _connection_lost(self) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,6 +20,8 @@ import pytest
 import rudp
 from rudp.core import codec
 from rudp.core.segment import ACK, FIN, PSH, RST, SYN, Segment, SegmentError
+from rudp.core.state import State
+from rudp.engine import Engine
 
 from .udp import until
 
@@ -299,6 +303,35 @@ def free_udp_port() -> int:
         return int(sock.getsockname()[1])
 
 
+@contextlib.asynccontextmanager
+async def opened(host: str = HOST, **options: Any) -> AsyncIterator[rudp.Endpoint]:
+    """An endpoint that is gone afterwards, whatever the test left open."""
+    endpoint = await rudp.Endpoint.open((host, 0), **options)
+    try:
+        yield endpoint
+    finally:
+        endpoint.abort()
+
+
+class Watch:
+    """A tap that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Segment, State]] = []
+        self.times: list[float] = []
+
+    def __call__(self, direction: str, segment: Segment, state: State, now: float) -> None:
+        self.seen.append((direction, segment, state))
+        self.times.append(now)
+
+    def lines(self) -> list[str]:
+        """Direction, flags without PSH, bytes of data, and the state."""
+        return [
+            f"{way} {kinds([segment])[0].replace('P', '')} {len(segment.data)} {state.name}"
+            for way, segment, state in self.seen
+        ]
+
+
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A server's callback: everything comes back, and the end of it too."""
     with contextlib.suppress(ConnectionError, TimeoutError):
@@ -357,3 +390,14 @@ def channels(endpoint: rudp.Endpoint) -> int:
 
 def in_use(exc: pytest.ExceptionInfo[OSError]) -> bool:
     return exc.value.errno == errno.EADDRINUSE
+
+
+def engines() -> list[Engine]:
+    """All that have not been forgotten. What a timer, a reader or a task refers to is not."""
+    gc.collect()
+    return [each for each in gc.get_objects() if type(each) is Engine]
+
+
+def files() -> int:
+    """How many file descriptors this process has."""
+    return len(os.listdir("/dev/fd"))

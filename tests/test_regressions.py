@@ -13,7 +13,7 @@ import pytest
 
 import rudp
 from rudp.channel import Channel
-from rudp.core.segment import ACK, SYN, Segment
+from rudp.core.segment import ACK, FIN, SYN, Segment
 from tests import peers
 from tests.peers import HOST, Accepted, RawPeer, asked, channels, closed, dropped, echo, encode
 from tests.udp import until
@@ -335,3 +335,20 @@ async def test_a_server_knows_that_its_endpoint_was_closed() -> None:
     await endpoint.wait_closed()
     assert not serving
 
+
+# When the ACK of our FIN and the peer's FIN came in one batch, the limit of FIN-WAIT-2 overwrote
+# the 2 MSL of TIME-WAIT.
+async def test_time_wait_lasts_two_msl_when_ack_and_fin_come_together() -> None:
+    endpoint = await rudp.Endpoint.open((HOST, 0), config=rudp.Config(msl=0.05))
+    async with RawPeer.open() as peer:
+        connecting = asyncio.create_task(endpoint.open_connection(*peer.addr))
+        hand = await peers.Hand.accept(peer)
+        stream = await connecting
+        stream[1].close()
+        await hand.next(lambda segment: segment.flags & FIN)
+        batch = [(encode(hand.segment(flags)), peer.addr) for flags in (ACK, FIN | ACK)]
+        endpoint.engine.datagrams_received(batch, endpoint.engine.clock())
+        await asyncio.sleep(0.3)
+        left = endpoint.engine.has_time_wait
+        endpoint.abort()
+        assert not left

@@ -8,8 +8,7 @@ of the next deadline come out. After any input, poll the three outputs in this o
 `Connection` decides and its parts report: `snd` (`Sender`) and `rcv` (`Receiver`) know neither it
 nor each other. What an arriving segment does stands in `arrival`, in the order of RFC 9293
 section 3.10.7; here are the user's calls (3.10.1 to 3.10.6), the timeouts (3.10.8), and what goes
-out. LISTEN is not here: a listener is the endpoint's, and `open_passive` begins with the SYN it
-got.
+out. LISTEN is the endpoint's: `open_passive` begins with the SYN that a listener got.
 
 `now` is a monotonic time in seconds. Ports, ISS and offsets are arguments: the same inputs give the
 same outputs, always.
@@ -44,7 +43,7 @@ from rudp.core.state import (
     State,
 )
 from rudp.core.tcp_info import TcpInfo, snapshot
-from rudp.core.time_wait import TimeWait
+from rudp.core.time_wait import TimeWait, remember
 from rudp.core.timestamps import Timestamps
 
 CHALLENGE_INTERVAL: Final = 0.5
@@ -128,13 +127,18 @@ class Connection:
 
     @property
     def ack_due(self) -> bool:
-        """There is an ACK to send, say because reading has opened the window."""
+        """There is an ACK to send: reading may have opened the window."""
         return self.rcv.ack_now
 
     @property
     def waiting(self) -> bool:
-        """Something was held back because of `more`."""
+        """`more` held something back."""
         return self.rcv.ack_soon or self.snd.wants_to_send
+
+    def lower_mss(self, mss: int) -> None:
+        """The path turned out to be narrower: `mss` bytes of payload and options fit."""
+        if self.snd.mss:
+            self.snd.lower_mss(mss - handshake.option_bytes(self))
 
     @property
     def send_mss(self) -> int:
@@ -271,7 +275,8 @@ class Connection:
         out = self.out
         if self._fin_wait_2_begins:
             self._fin_wait_2_begins = False
-            self.end_deadline = now + self.config.fin_wait_2_timeout
+            if self.state is FIN_WAIT_2:
+                self.end_deadline = now + self.config.fin_wait_2_timeout
         if self.handshake.due:
             self._send_syn(now)
         due = self.rcv.ack_now or self.snd.wants_to_send or (self.rcv.ack_soon and not more)
@@ -422,12 +427,7 @@ class Connection:
 
     def time_wait(self, now: float) -> TimeWait:
         """What is to be remembered in TIME-WAIT; the connection itself can go."""
-        assert self.state is TIME_WAIT
-        wnd = min(self.rcv.wnd >> self.rcv_shift, MAX_WINDOW_FIELD)
-        ports, numbers = (self.local_port, self.peer_port), (self.snd.nxt, self.rcv.nxt)
-        record = TimeWait(*ports, *numbers, wnd, self.timestamps, self.config.msl, now)
-        record.deadline = self.end_deadline
-        return record
+        return remember(self, now)
 
     def end(self, error: OSError | None) -> None:
         """Enter CLOSED. `error` None: by the user's wish, or because all is done."""

@@ -194,9 +194,13 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
         snd.rtt.restart_after_syn_timeout()
     # RFC 9293 section 3.7.1, MUST-16: the least of what the peer and our path can take.
     announced = c.default_mss if c.peer_mss is None else max(c.peer_mss, MIN_MSS)
-    overhead = TIMESTAMP_BYTES if c.timestamps is not None else 0
-    snd.establish(min(announced, c.mss), overhead, c.sack, syn_lost=lost)
+    snd.establish(min(announced, c.mss), option_bytes(c), c.sack, syn_lost=lost)
     c.established(now)
+
+
+def option_bytes(c: Connection) -> int:
+    """What options take in every segment."""
+    return TIMESTAMP_BYTES if c.timestamps is not None else 0
 
 
 def reset_error(number: int, sentence: str, seg: Segment) -> OSError:

@@ -44,6 +44,23 @@ class SegmentError(ValueError):
     """
 
 
+_COMPARED: Final = (
+    "src_port",
+    "dst_port",
+    "seq",
+    "ack",
+    "flags",
+    "wnd",
+    "data",
+    "mss",
+    "window_scale",
+    "sack_permitted",
+    "sack_blocks",
+    "ts_val",
+    "ts_ecr",
+)
+
+
 class Segment:
     """One segment, or a super-segment that stands for several which continue each other.
 
@@ -126,11 +143,7 @@ class Segment:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Segment):
             return NotImplemented
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in Segment.__slots__
-            if name != "wire_len"
-        )
+        return all(getattr(self, name) == getattr(other, name) for name in _COMPARED)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -15,7 +15,7 @@ import enum
 import math
 from typing import Final
 
-from rudp.core.config import Config
+from rudp.core.config import MIN_MSS, Config
 from rudp.core.rtt import RttEstimator
 from rudp.core.scoreboard import DUP_THRESH, Scoreboard
 from rudp.core.segment import FIN, PSH, Buffer, Segment
@@ -24,6 +24,11 @@ from rudp.core.timestamps import TICK, Timestamps
 
 MAX_SUPER: Final = 65000
 """Most bytes of data in one super-segment of several: with its headers it fits one GSO send."""
+
+
+def super_size(mss: int) -> int:
+    """Most payload of a super-segment: whole segments, one at least."""
+    return max(1, MAX_SUPER // mss) * mss
 
 
 class Recovery(enum.Enum):
@@ -78,11 +83,17 @@ class Sender:
         """The options are agreed: `mss` bytes at most, `overhead` of them options in each."""
         # RFC 6691 section 2: options come out of the announced size.
         self.mss = mss - overhead
-        self._super = max(1, MAX_SUPER // self.mss) * self.mss
+        self._super = super_size(self.mss)
         self.sack = sack
         algorithm = self.config.congestion_control()
         # RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
         self.cc = algorithm(self.mss, 1 if syn_lost else self.config.initial_window)
+
+    def lower_mss(self, mss: int) -> None:
+        """From now on segments hold at most `mss` bytes, be they new or sent again."""
+        self.mss = min(self.mss, max(mss, MIN_MSS))
+        self.cc.mss = self.mss
+        self._super = super_size(self.mss)
 
     # -- facts -----------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     LAST_ACK: frozenset({CLOSED}),
     TIME_WAIT: frozenset({CLOSED}),
 }
-"""Every move that is legal. `Connection._set_state` asserts that it makes no other."""
+"""Every move that is legal. `Connection.set_state` asserts that it makes no other."""
 
 SYNCHRONIZED: Final = frozenset(
     {ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT}

@@ -6,9 +6,16 @@ may). A record of a few numbers, since a busy client or server has thousands of 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from rudp.core.receiver import MAX_WINDOW_FIELD
 from rudp.core.segment import ACK, FIN, RST, SYN, Segment
 from rudp.core.seq import unwrap
+from rudp.core.state import TIME_WAIT
 from rudp.core.timestamps import Timestamps
+
+if TYPE_CHECKING:
+    from rudp.core.connection import Connection
 
 
 class TimeWait:
@@ -81,3 +88,13 @@ class TimeWait:
             ack.ts_val = self.timestamps.clock(now)
             ack.ts_ecr = self.timestamps.recent
         return ack
+
+
+def remember(c: Connection, now: float) -> TimeWait:
+    """The record of `c`, which is in TIME-WAIT."""
+    assert c.state is TIME_WAIT
+    wnd = min(c.rcv.wnd >> c.rcv_shift, MAX_WINDOW_FIELD)
+    ports, numbers = (c.local_port, c.peer_port), (c.snd.nxt, c.rcv.nxt)
+    record = TimeWait(*ports, *numbers, wnd, c.timestamps, c.config.msl, now)
+    record.deadline = c.end_deadline
+    return record
