@@ -41,6 +41,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .local_addresses import Ancillary, local_addresses
 from .sockets import Address, bind_socket, connect_socket, path_mtu, take_socket
 
 if TYPE_CHECKING:
@@ -228,7 +229,10 @@ class Datagrams(DatagramLayer):
             self._peer = None
         self._fd = sock.fileno()
         self._read: Callable[[list[tuple[bytes, Address]]], int]
-        if self.gro:
+        # A connected socket has just one way, which the kernel knows.
+        self._locals = local_addresses(sock) if self._peer is None else None
+        self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
+        if self.gro or self._locals is not None:
             self._read = self._read_joined
         else:
             self._read = self._read_unconnected if self._peer is None else self._read_connected
@@ -302,7 +306,7 @@ class Datagrams(DatagramLayer):
 
     def _read_joined(self, datagrams: list[tuple[bytes, Address]]) -> int:
         """Read once with UDP_GRO: one datagram, or several of one size, the last maybe shorter."""
-        data, ancillary, flags, source = self.sock.recvmsg(MAX_DATAGRAM, _GRO_SPACE)
+        data, ancillary, flags, source = self.sock.recvmsg(MAX_DATAGRAM, self._space)
         if flags & _MSG_TRUNC:
             return MAX_DATAGRAM  # Cut off, so not UDP as we know it: no segment to be trusted.
         addr = self._peer or source
@@ -310,6 +314,8 @@ class Datagrams(DatagramLayer):
         for level, kind, value in ancillary:
             if level == SOL_UDP and kind == UDP_GRO:
                 (size,) = _GRO_SIZE.unpack(value)
+            elif self._locals is not None:
+                self._locals.note(addr, level, kind, value)
         if not 0 < size < len(data):
             datagrams.append((data, addr))
             return max(len(data), MIN_COST)
@@ -338,9 +344,10 @@ class Datagrams(DatagramLayer):
         self, pairs: Sequence[tuple[bytes, Buffer]], start: int, end: int, addr: Address | None
     ) -> int:
         sendmsg = self.sock.sendmsg
+        source = () if self._locals is None else self._locals.ancillary(addr)
         for index in range(start, end):
             try:
-                sendmsg(pairs[index], (), 0, addr)
+                sendmsg(pairs[index], source, 0, addr)
             except BlockingIOError:
                 return index
             except OSError as exc:
@@ -359,7 +366,9 @@ class Datagrams(DatagramLayer):
     ) -> int:
         """Send pairs[start:end], a run from _equal_run(), in one call; the system cuts it up."""
         buffers = list(chain.from_iterable(pairs[start:end]))
-        cut = ((SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size)),)
+        cut: Ancillary = ((SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size)),)
+        if self._locals is not None:
+            cut += self._locals.ancillary(addr)
         try:
             self.sock.sendmsg(buffers, cut, 0, addr)
         except BlockingIOError:

@@ -293,7 +293,7 @@ class Engine(asyncio.DatagramProtocol):
         mss = connection.send_mss
         if mss and connection.unsent >= mss:
             self._pump(channel, now, more=True)
-            if connection.unsent:
+            if connection.waiting:
                 self._flush_soon(channel)
         elif now - channel.last_output > CORK:
             self._pump(channel, now)

@@ -352,3 +352,13 @@ async def test_time_wait_lasts_two_msl_when_ack_and_fin_come_together() -> None:
         left = endpoint.engine.has_time_wait
         endpoint.abort()
         assert not left
+
+
+# A server on 0.0.0.0 answered from the address that the kernel prefers, not from the one that was
+# asked: on a host with several addresses the client's connected socket never saw the answer.
+async def test_a_server_on_all_addresses_answers_from_the_one_that_was_asked() -> None:
+    config = rudp.Config(connect_timeout=0.5)
+    async with await rudp.start_server(echo, "0.0.0.0", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        stream = await rudp.open_connection("127.0.0.3", port, config=config)
+        await closed(stream)

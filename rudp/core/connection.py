@@ -133,7 +133,7 @@ class Connection:
     @property
     def waiting(self) -> bool:
         """`more` held something back."""
-        return self.rcv.ack_soon or self.snd.wants_to_send
+        return self.rcv.ack_soon or self.snd.held_back
 
     def lower_mss(self, mss: int) -> None:
         """The path turned out to be narrower: `mss` bytes of payload and options fit."""

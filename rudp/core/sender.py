@@ -66,6 +66,7 @@ class Sender:
         self._limited = 0  # bytes sent by limited transmit since the last progress
         self._force = False  # one lost segment may go out whatever cwnd says
         self._cwnd_limited = False
+        self.held_back = False  # the last `next_transmission` had something that can wait
         # Timers: moments, infinite when off
         self.rto_deadline = math.inf
         self.persist_deadline = math.inf
@@ -250,6 +251,7 @@ class Sender:
         Called until it returns None. The data counts as sent. `more`: what does not fill a segment
         can wait.
         """
+        self.held_back = False
         if self.board.lost and self.persist_deadline == math.inf:
             return self._retransmit(now)
         if self._probe:
@@ -323,8 +325,10 @@ class Sender:
         if length == unsent:
             # Rule 2: all that there is. Nagle holds a small segment while data is on its way;
             # nothing follows a FIN, so nothing is worth waiting for.
-            if self.fin_queued or ((idle or self.nodelay) and not more):
-                return length
+            if self.fin_queued or idle or self.nodelay:
+                if not more or self.fin_queued:
+                    return length
+                self.held_back = True
         elif 0 < length < self.mss and length >= min(self.max_wnd, self.config.send_buffer) // 2:
             return length  # Rule 3: half of the largest window the peer ever had.
         return length - tail
