@@ -154,6 +154,7 @@ async def test_a_flood_of_syns_leaves_everybody_else_alone() -> None:
     ):
         port = endpoint.sockname[1]
         stream = await rudp.open_connection(*endpoint.sockname)
+        assert await asked(stream, b"before") == b"before"  # the handshake is complete
         largest = 0
         for round_ in range(40):
             for peer in (one, other):
