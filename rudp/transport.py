@@ -16,6 +16,7 @@ import errno
 import logging
 import socket
 import warnings
+from asyncio import constants
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -38,9 +39,9 @@ LOG_AFTER: Final = 5
 class Transport(asyncio.Transport):
     """One rudp connection. Made by `create_connection` and `create_server`."""
 
-    # asyncio's start_tls() and sendfile() look for these.
+    # asyncio's start_tls() and sendfile() look for these; the latter needs a file descriptor.
     _start_tls_compatible = True
-    _sendfile_compatible = None
+    _sendfile_compatible = constants._SendfileMode.UNSUPPORTED
 
     def __init__(
         self,

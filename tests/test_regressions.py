@@ -362,3 +362,14 @@ async def test_a_server_on_all_addresses_answers_from_the_one_that_was_asked() -
         port = server.sockets[0].getsockname()[1]
         stream = await rudp.open_connection("127.0.0.3", port, config=config)
         await closed(stream)
+
+
+# loop.sendfile() raised a TypeError about asyncio's own classes.
+async def test_sendfile_is_refused_in_so_many_words() -> None:
+    async with await rudp.start_server(echo, HOST, 0) as server:
+        stream = await rudp.open_connection(*server.sockets[0].getsockname())
+        loop = asyncio.get_running_loop()
+        refused = pytest.raises((RuntimeError, NotImplementedError))
+        with open(__file__, "rb") as file, refused:  # noqa: ASYNC230 - it is not read
+            await loop.sendfile(stream[1].transport, file)
+        await closed(stream)
