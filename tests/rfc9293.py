@@ -230,7 +230,7 @@ REQUIREMENTS: Final = (
     _R("MUST-45", "3.9.1.1", "All segments of a connection must have that same local address.",
        code="rudp/sockets.py: connect_socket",
        test="tests/test_sockets.py::test_connect_socket_takes_its_local_address",
-       differs="A listener that is bound to all addresses keeps this on Linux (local_addresses.py); "
+       differs="A listener bound to all addresses keeps this on Linux (local_addresses.py); "
        "elsewhere it leaves the choice to the system's routes."),
     _R("MUST-46", "3.9.1.1", "An OPEN to a broadcast or multicast address must be an error.",
        code="rudp/routes.py: refuse_group",
