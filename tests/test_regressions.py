@@ -231,7 +231,7 @@ async def test_a_server_starts_again_at_once_though_a_client_lingers() -> None:
     server = await rudp.start_server(accepted, HOST, 0)
     port = server.sockets[0].getsockname()[1]
     stream = await rudp.open_connection(HOST, port)
-    await accepted.next()
+    theirs = await accepted.next()  # a stream that nobody holds closes itself
     server.close()
     server.close_clients()
     await server.wait_closed()  # our FIN is acknowledged; the client has not closed yet
@@ -239,7 +239,7 @@ async def test_a_server_starts_again_at_once_though_a_client_lingers() -> None:
         again = await rudp.start_server(accepted, HOST, port)
         again.close()
     finally:
-        await dropped(stream)
+        await dropped(stream, theirs)
 
 
 # The same with TIME-WAIT only: an engine becomes "resting" (and so gives way) by call_soon, a

@@ -256,9 +256,9 @@ async def test_a_server_starts_again_at_once_though_a_client_has_not_closed() ->
     server = await rudp.start_server(accepted, HOST, 0)
     port = server.sockets[0].getsockname()[1]
     stream = await rudp.open_connection(HOST, port)
-    await accepted.next()
+    theirs = await accepted.next()  # a stream that nobody holds closes itself
     server.close()
     server.close_clients()
     await server.wait_closed()  # our FIN is acknowledged; FIN-WAIT-2 it is, and nobody reads
     async with await rudp.start_server(accepted, HOST, port):
-        await dropped(stream)
+        await dropped(stream, theirs)
