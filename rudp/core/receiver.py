@@ -221,7 +221,8 @@ class Receiver:
         """The peer should hear at once how much more room there is."""
         gain = self.nxt + min(self.buffer - self.readable, self.max_window) - self.edge
         if gain >= self.buffer // 2:
-            return True
+            # What a SYN could not say for want of scaling is no news to who has sent little.
+            return self.bytes_read >= min(self.mss, self.buffer // 4)
         return gain >= self.mss and self.edge - self.nxt < 2 * self.mss
 
     def tune(self, srtt: float, now: float) -> None:

@@ -160,3 +160,13 @@ def test_on_a_short_path_the_socket_below_sets_the_limit() -> None:
 def test_large_segments_start_with_room_for_four() -> None:
     assert tuned(mss=65483).buffer == 4 * 65483
     assert tuned(mss=65483, socket_buffer=140_000).buffer == 140_000
+
+
+def test_a_small_first_read_tells_nobody_that_scaling_made_the_window_larger() -> None:
+    rcv = Receiver(Config(), 1460, 1 << 30)
+    rcv.max_window = 1 << 20
+    rcv.start(IRS, 65535)  # what the SYN-ACK could say
+    rcv.on_data(IRS + 1, b"x" * 64, 64, 0.0)
+    rcv.on_ack_sent()
+    assert rcv.read(64) == b"x" * 64
+    assert not rcv.ack_now
