@@ -25,7 +25,7 @@ quiet_loop = peers.quiet_loop
 # 23). libuv stops a poll handle that sees POLLERR, and uvloop closes it: add_reader() has run our
 # callback once and never does again, silently. Segments go out and nothing is ever read (and a
 # blocked socket never becomes writable). Whoever can get one "port unreachable" to the client
-# does this. Fix (tried with 3,000 errors on both loops, see the probe in the report): in
+# does this. Fix: in
 # Datagrams, after ANY OSError but EAGAIN from recv*() or send*() - whichever of the two took the
 # error off the socket - loop.call_soon(self._rearm):  if not closed: remove_reader(fd);
 # add_reader(fd, ...); and the same for the writer if `blocked`. call_soon, since uvloop closes
@@ -98,7 +98,7 @@ async def test_a_tap_sees_a_syn_ack_as_it_came() -> None:
 # anywhere. After the server closed first (its side is in TIME-WAIT), a client that comes again from
 # the same local_addr has an older timestamp half of the time: the SYN gets the old ACK, the RST
 # that answers is ignored (RFC 1337), and it fails until 2 MSL are over. Kernel TCP connects.
-# Fix: one secret per process (threats 5 asks for that too): timestamps and ISS of one pair of
+# Fix: one secret per process: timestamps and ISS of one pair of
 # sockets then rise from connection to connection, as isn.py's docstring promises.
 async def test_a_client_can_come_again_from_the_same_address() -> None:
     accepted = Accepted()
@@ -119,7 +119,7 @@ async def test_a_client_can_come_again_from_the_same_address() -> None:
 
 
 # engine._send: while the socket is blocked, every answer to a stray is appended to _unsent,
-# without limit: whoever sends strays while the send buffer is full makes it grow (threats 15, 16).
+# without limit: whoever sends strays while the send buffer is full makes it grow.
 # Fix: answers of no connection (stray, TIME-WAIT) are discarded while `blocked`; only what a
 # connection has already counted as sent is kept.
 async def test_answers_to_strays_do_not_pile_up_while_the_socket_is_blocked() -> None:

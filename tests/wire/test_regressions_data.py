@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-sys.path.insert(0, "/work/main")
-
 import errno
 from collections.abc import Iterator
 

@@ -139,8 +139,8 @@ async def test_an_open_to_a_group_is_an_error_at_once(host: str) -> None:
 
 
 def test_a_connection_that_has_ended_sends_no_window_update(script: Script) -> None:
-    # New in the working tree: segments_to_send no longer asks for `state is not CLOSED`, and
-    # Receiver.read sets ack_now whatever the state. (At commit daa126c this passes.)
+    # segments_to_send no longer asks for `state is not CLOSED`, and
+    # Receiver.read sets ack_now whatever the state.
     script.established(config=Config(receive_buffer=2048))
     script.inject("< P. 1:2049(2048) ack 1")
     script.expect("> . 1:1(0) ack 2049 win 0")
