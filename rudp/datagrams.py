@@ -236,7 +236,7 @@ class Datagrams(DatagramLayer):
             self._read = self._read_joined
         else:
             self._read = self._read_unconnected if self._peer is None else self._read_connected
-        self._watch()
+        loop.add_reader(self._fd, self._on_readable)
 
     def _watch(self) -> None:
         # libuv stops watching a socket that has an error, and uvloop does not tell: without this,
@@ -260,7 +260,8 @@ class Datagrams(DatagramLayer):
         self._closed = True
         self._forget_kept()
         self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        if self.blocked:
+            self._loop.remove_writer(self._fd)
         self.sock.close()
 
     # Receiving

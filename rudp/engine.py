@@ -22,6 +22,7 @@ import asyncio
 import copy
 import errno
 import logging
+import math
 import os
 import socket
 import time
@@ -160,21 +161,14 @@ class Engine(asyncio.DatagramProtocol):
 
     def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
         """A batch of datagrams, in order of arrival: all its segments, then one pump."""
-        if len(datagrams) == 1:
-            data, addr = datagrams[0]
-            self._receive_batch([data], addr, now)
-        else:
-            peers: dict[Address, list[bytes]] = {}
-            for data, addr in datagrams:
-                peers.setdefault(addr, []).append(data)
-            for addr, batch in peers.items():
-                self._receive_batch(batch, addr, now)
+        peers: dict[Address, list[bytes]] = {}
+        for data, addr in datagrams:
+            peers.setdefault(addr, []).append(data)
+        for addr, batch in peers.items():
+            # What is no segment is discarded without a word: an answer could start a loop.
+            for segment in codec.coalesce(batch)[0]:
+                self._receive(segment, addr, now)
         self._pump_touched(now, more=True)
-
-    def _receive_batch(self, batch: list[bytes], addr: Address, now: float) -> None:
-        # What is no segment is discarded without a word: an answer could start a loop.
-        for segment in codec.coalesce(batch)[0]:
-            self._receive(segment, addr, now)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A single datagram, as a plain `asyncio.DatagramProtocol` gets it."""
@@ -184,11 +178,13 @@ class Engine(asyncio.DatagramProtocol):
         channel = self._channels.get((addr, segment.dst_port, segment.src_port))
         if channel is None:
             self._receive_stray(segment, addr, now)
-            return
-        seen = None if self._tap is None else copy.copy(segment)  # before it is trimmed
-        channel.connection.receive(segment, now)
-        self._touch(channel)
-        if seen is not None and self._tap is not None:
+        elif self._tap is None:
+            channel.connection.receive(segment, now)
+            self._touch(channel)
+        else:
+            seen = copy.copy(segment)  # before it is trimmed
+            channel.connection.receive(segment, now)
+            self._touch(channel)
             self._tap("<", seen, channel.connection.state, now)
 
     def _receive_stray(self, segment: Segment, addr: Address, now: float) -> None:
@@ -212,7 +208,7 @@ class Engine(asyncio.DatagramProtocol):
         if self._tap is not None:
             self._tap("<", segment, state, now)
         # No connection counts on the answer: it is not kept if the socket is full.
-        if answer is not None and not self.blocked:
+        if answer is not None and not self.datagrams.blocked:
             self._send(answer, 0, None if self.connected is not None else addr, state, now)
 
     def _listen(
@@ -296,6 +292,7 @@ class Engine(asyncio.DatagramProtocol):
             if connection.waiting:
                 self._flush_soon(channel)
         elif now - channel.last_output > CORK:
+            channel.touched = False  # nothing will be left to do
             self._pump(channel, now)
         else:
             self._flush_soon(channel)
@@ -320,9 +317,12 @@ class Engine(asyncio.DatagramProtocol):
         """Pump all that were touched; what is touched meanwhile, too."""
         self._pumping = True
         held_back: list[Channel] = []
+        touched = self._touched
         try:
-            while self._touched:
-                channel = self._touched.popleft()
+            while touched:
+                channel = touched.popleft()
+                if not channel.touched:
+                    continue  # the user was faster
                 channel.touched = False
                 self._pump(channel, now, more)
                 if more and channel.connection.waiting:
@@ -336,9 +336,10 @@ class Engine(asyncio.DatagramProtocol):
         """Poll a connection's three outputs: segments, events, the deadline."""
         connection = channel.connection
         self._transmit(channel, now, more)
-        if connection.events:
-            while (event := connection.next_event()) is not None:
-                self._on_event(channel, event)
+        events = connection.events
+        if events:
+            while events:
+                self._on_event(channel, events.popleft())
             if connection.ack_due:
                 self._transmit(channel, now, more)  # reading has opened the window
         transport = channel.transport
@@ -351,18 +352,16 @@ class Engine(asyncio.DatagramProtocol):
             self._deadlines.set(channel, deadline)
 
     def _transmit(self, channel: Channel, now: float, more: bool) -> None:
-        if self._unsent or self.datagrams.blocked:
+        if self.datagrams.blocked:
             self._stalled[channel] = None
             return
         connection = channel.connection
         segments = connection.segments_to_send(now, more)
-        if not segments:
-            return
-        channel.last_output = now
-        addr = None if self.connected is not None else channel.addr
-        mss, state = connection.send_mss, connection.state
-        for segment in segments:
-            self._send(segment, mss, addr, state, now)
+        if segments:
+            channel.last_output = now
+            addr = None if self.connected is not None else channel.addr
+            for segment in segments:
+                self._send(segment, connection.send_mss, addr, connection.state, now)
 
     def _send(
         self, segment: Segment, mss: int, addr: Address | None, state: State, now: float
@@ -370,21 +369,16 @@ class Engine(asyncio.DatagramProtocol):
         if self._tap is not None:
             self._tap(">", segment, state, now)
         pairs = codec.split(segment, mss or codec.MAX_SUPER)
-        if self._unsent or self.datagrams.blocked:
+        if self.datagrams.blocked:
             self._unsent.append((pairs, addr))
         else:
             self.datagrams.send(pairs, addr)
-
-    @property
-    def blocked(self) -> bool:
-        """The socket takes nothing now. Connections are not asked for more until it does."""
-        return bool(self._unsent) or self.datagrams.blocked
 
     def writable(self) -> None:
         """The socket takes datagrams again."""
         while self._unsent and not self.datagrams.blocked:
             self.datagrams.send(*self._unsent.popleft())
-        if not self.blocked:
+        if not self.datagrams.blocked:
             for channel in self._stalled:
                 self._touch(channel)
             self._stalled.clear()
@@ -393,6 +387,7 @@ class Engine(asyncio.DatagramProtocol):
     def _on_event(self, channel: Channel, event: Event) -> None:
         transport = channel.transport
         if event is Event.READABLE or event is Event.EOF:
+            channel.last_output = -math.inf  # an answer shall not wait
             if transport is not None:
                 transport.deliver()
         elif event is Event.ESTABLISHED:

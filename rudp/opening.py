@@ -28,6 +28,8 @@ _P = TypeVar("_P", bound=asyncio.BaseProtocol)
 Host = str | bytes | None
 AddrInfo = tuple[int, int, int, str, Address]
 
+_NUMERIC_HOST: Final = int(socket.AI_NUMERICHOST)
+
 SAME_PORT_TRIES: Final = 16
 """How often port 0 on several addresses is tried until one port is free on all of them."""
 
@@ -351,9 +353,11 @@ async def _resolve(
     loop: asyncio.AbstractEventLoop, host: Host, port: int, family: int, flags: int
 ) -> list[AddrInfo]:
     infos: Any
+    # An address needs no resolver, and so no thread.
+    if family in (socket.AF_UNSPEC, socket.AF_INET) and _is_ipv4(host):
+        return [(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_UDP, "", (host, port))]
     try:
-        # An address needs no resolver, and so no thread.
-        numeric = flags | socket.AI_NUMERICHOST
+        numeric = flags | _NUMERIC_HOST
         infos = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, 0, numeric)
     except socket.gaierror:
         infos = await loop.getaddrinfo(
@@ -362,6 +366,14 @@ async def _resolve(
     if not infos:
         raise OSError(errno.EADDRNOTAVAIL, f"getaddrinfo({host!r}) returned empty list")
     return list(infos)
+
+
+def _is_ipv4(host: Host) -> bool:
+    """`host` is an IPv4 address in full, and as the system writes it."""
+    try:
+        return isinstance(host, str) and bool(socket.inet_pton(socket.AF_INET, host))
+    except (OSError, UnicodeError):
+        return False
 
 
 def _interleave(infos: Sequence[AddrInfo], first: int) -> list[AddrInfo]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import errno
-import random
+import os
 from collections.abc import Callable
 from typing import Final
 
 EPHEMERAL_PORTS: Final = range(49152, 65536)
 """RFC 6056 section 3.2, RFC 6335 section 6: where a client's TCP port comes from."""
 
-_random = random.SystemRandom()
-
 
 def ephemeral_port(in_use: Callable[[int], bool]) -> int:
     """A random port that is not `in_use`; `OSError` if there is none."""
     # RFC 6056 section 3.3.1: simple port randomization.
     count = len(EPHEMERAL_PORTS)
-    first = _random.randrange(count)
+    first = int.from_bytes(os.urandom(4), "big") % count  # count is a power of two: no bias
     for offset in range(count):
         port = EPHEMERAL_PORTS[(first + offset) % count]
         if not in_use(port):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import ipaddress
 import socket
 from typing import Final
@@ -49,6 +50,11 @@ class Routes:
 
 def refuse_group(host: str) -> None:
     """RFC 9293 section 3.9.1.1, MUST-46: no OPEN to a broadcast or multicast address."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if address.is_multicast or str(address) == "255.255.255.255":
+    if _is_group(host):
         raise OSError(errno.ENETUNREACH, f"cannot connect to {host}: it is not a single host")
+
+
+@functools.lru_cache(MAX_HOSTS)
+def _is_group(host: str) -> bool:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return address.is_multicast or str(address) == "255.255.255.255"

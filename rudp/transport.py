@@ -32,6 +32,8 @@ HIGH_WATER: Final = 65536
 PIECE: Final = 262144
 """Most bytes that one `data_received` gets."""
 
+_BYTES_LIKE: Final = (bytes, bytearray, memoryview)
+
 LOG_AFTER: Final = 5
 """Writes into a connection that has ended before a warning is logged, as in asyncio."""
 
@@ -145,7 +147,7 @@ class Transport(asyncio.Transport):
         Raises `TypeError` unless it is bytes-like, `RuntimeError` after `write_eof`. After
         `close`, or once the connection has ended, it is dropped, as asyncio's transports do.
         """
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, _BYTES_LIKE):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
