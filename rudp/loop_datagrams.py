@@ -1,4 +1,4 @@
-"""The surface of datagrams.py over loop.create_datagram_endpoint(), which every loop has.
+"""The surface of datagram_layer.py over loop.create_datagram_endpoint(), which every loop has.
 
 It is slower: one datagram per turn of the loop, one call of the receiver for each.
 
@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .datagrams import DatagramLayer, Receiver
+from .datagram_layer import DatagramLayer, Receiver
 from .sockets import Address
 
 if TYPE_CHECKING:
