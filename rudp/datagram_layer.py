@@ -42,8 +42,13 @@ __all__ = ["DatagramLayer", "Receiver"]
 class Receiver(Protocol):
     """What the layer above provides. It is called from the loop, never from inside send()."""
 
-    def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
-        """Datagrams in the order of arrival, and the clock as it stood when the loop woke us."""
+    def datagrams_received(
+        self, datagrams: list[tuple[bytes, Address]], now: float, ce: bool = False
+    ) -> None:
+        """Datagrams in the order of arrival, and the clock as it stood when the loop woke us.
+
+        `ce`: each of them was marked by a router (Congestion Experienced, RFC 3168 section 5).
+        """
 
     def error_received(self, exc: OSError, addr: Address | None = None) -> None:
         """The network refused something: an ICMP error on a connected socket, or a send to
@@ -64,6 +69,8 @@ class DatagramLayer(ABC):
     """The socket's send buffer is full: send nothing until the receiver's writable() is called."""
     dropped: int
     """Datagrams that never left: refused by the kernel, or sent while `blocked` or when closed."""
+    ecn: bool
+    """The socket gives access to the ECN field: `send` can set it, marks are told."""
 
     def __init__(
         self,
@@ -77,27 +84,32 @@ class DatagramLayer(ABC):
         self.receive_buffer = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         self.blocked = False
         self.dropped = 0
+        self.ecn = False
         self._loop = loop
         self._receiver = receiver
         self._clock = clock
         self._closed = False
         self._kept: list[tuple[bytes, Buffer]] = []  # the rest of the send() that met a full buffer
         self._kept_addr: Address | None = None
+        self._kept_ect = False
         self._reports: set[int | None] = set()  # errno of the errors on their way to the receiver
 
-    def send(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> None:
+    def send(
+        self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool = False
+    ) -> None:
         """Send each (header, payload) as one datagram to `addr`; None means the connected peer.
 
         Never raises what the network says: see the module's first lines. The payloads may be views
-        of a buffer that changes afterwards; what has to be kept is copied.
+        of a buffer that changes afterwards; what has to be kept is copied. `ect`, only if `ecn`:
+        routers may mark them instead of dropping them (RFC 3168 section 5, ECT(0)).
         """
         if self.blocked or self._closed:
             self.dropped += len(pairs)
             return
-        done = self._push(pairs, addr)
+        done = self._push(pairs, addr, ect)
         if done < len(pairs):
             self._kept = [(header, bytes(payload)) for header, payload in pairs[done:]]
-            self._kept_addr = addr
+            self._kept_addr, self._kept_ect = addr, ect
             self._block()
 
     @abstractmethod
@@ -112,7 +124,9 @@ class DatagramLayer(ABC):
         """Close the socket and forget what was kept. Idempotent."""
 
     @abstractmethod
-    def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
+    def _push(
+        self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool
+    ) -> int:
         """Hand datagrams to the system; return how many it took or refused before it was full."""
 
     @abstractmethod
@@ -121,7 +135,7 @@ class DatagramLayer(ABC):
 
     def _push_kept(self) -> bool:
         """Send what was kept; return whether all of it is gone."""
-        done = self._push(self._kept, self._kept_addr)
+        done = self._push(self._kept, self._kept_addr, self._kept_ect)
         del self._kept[:done]
         return not self._kept
 

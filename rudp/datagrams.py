@@ -21,6 +21,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from .datagram_layer import DatagramLayer, Receiver
+from .ecn import ecn_field
 from .local_addresses import Ancillary, local_addresses
 from .loop_datagrams import open_loop_datagrams
 from .sockets import Address, bind_socket, connect_socket, path_mtu, take_socket
@@ -102,8 +103,13 @@ class Datagrams(DatagramLayer):
         self._read: Callable[[list[tuple[bytes, Address]]], int]
         # A connected socket has just one way, which the kernel knows.
         self._locals = local_addresses(sock) if self._peer is None else None
+        self._field = ecn_field(sock)
+        self.ecn = self._field is not None
+        self._marked: list[tuple[bytes, Address]] = []  # what came with CE, in this wake-up
         self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
-        if self.gro or self._locals is not None:
+        if self._field is not None:
+            self._space += self._field.space
+        if self.gro or self.ecn or self._locals is not None:
             self._read = self._read_joined
         else:
             self._read = self._read_unconnected if self._peer is None else self._read_connected
@@ -157,10 +163,13 @@ class Datagrams(DatagramLayer):
                 # not spin.
                 failure = exc
                 break
-            if budget <= 0:
+            if budget <= 0 or self._marked:
                 break
         if datagrams:
             self._receiver.datagrams_received(datagrams, now)
+        if self._marked and not self._closed:
+            marked, self._marked = self._marked, []
+            self._receiver.datagrams_received(marked, now, ce=True)
         if failure is not None and not self._closed:
             self._loop.call_soon(self._watch)  # uvloop stops after this callback, not before
             self._receiver.error_received(failure)
@@ -177,7 +186,11 @@ class Datagrams(DatagramLayer):
         return max(len(datagram[0]), MIN_COST)
 
     def _read_joined(self, datagrams: list[tuple[bytes, Address]]) -> int:
-        """Read once with UDP_GRO: one datagram, or several of one size, the last maybe shorter."""
+        """Read once, with what the system says of it.
+
+        With UDP_GRO that is one datagram, or several of one size, the last maybe shorter. What came
+        with CE goes to `_marked` instead.
+        """
         data, ancillary, flags, source = self.sock.recvmsg(MAX_DATAGRAM, self._space)
         if flags & _MSG_TRUNC:
             return MAX_DATAGRAM  # Cut off, so not UDP as we know it: no segment to be trusted.
@@ -186,6 +199,8 @@ class Datagrams(DatagramLayer):
         for level, kind, value in ancillary:
             if level == SOL_UDP and kind == UDP_GRO:
                 (size,) = _GRO_SIZE.unpack(value)
+            elif self._field is not None and self._field.is_ce(level, kind, value):
+                datagrams = self._marked
             elif self._locals is not None:
                 self._locals.note(addr, level, kind, value)
         if not 0 < size < len(data):
@@ -197,34 +212,43 @@ class Datagrams(DatagramLayer):
 
     # Sending
 
-    def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
+    def _push(
+        self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool
+    ) -> int:
+        fields: Ancillary = self._field.ect0 if ect and self._field is not None else ()
+        if self._locals is not None:
+            fields += self._locals.ancillary(addr)
         if len(pairs) == 1 or not self.gso or addr in self._gso_refused:
-            return self._push_singly(pairs, 0, len(pairs), addr)
+            return self._push_singly(pairs, 0, len(pairs), addr, fields)
         start = 0
         while start < len(pairs):
             end, size = _equal_run(pairs, start)
             if end - start == 1:
-                done = self._push_singly(pairs, start, end, addr)
+                done = self._push_singly(pairs, start, end, addr, fields)
             else:
-                done = self._push_joined(pairs, start, end, size, addr)
+                done = self._push_joined(pairs, start, end, size, addr, fields)
             if done < end:
                 return done
             start = end
         return start
 
     def _push_singly(
-        self, pairs: Sequence[tuple[bytes, Buffer]], start: int, end: int, addr: Address | None
+        self,
+        pairs: Sequence[tuple[bytes, Buffer]],
+        start: int,
+        end: int,
+        addr: Address | None,
+        fields: Ancillary,
     ) -> int:
         sendmsg = self.sock.sendmsg
-        source = () if self._locals is None else self._locals.ancillary(addr)
         for index in range(start, end):
             try:
-                sendmsg(pairs[index], source, 0, addr)
+                sendmsg(pairs[index], fields, 0, addr)
             except BlockingIOError:
                 return index
             except OSError as exc:
                 self._report(exc, addr)
-                if not self._send_again(pairs[index], (), addr):
+                if not self._send_again(pairs[index], fields, addr):
                     self.dropped += 1
         return end
 
@@ -235,12 +259,11 @@ class Datagrams(DatagramLayer):
         end: int,
         size: int,
         addr: Address | None,
+        fields: Ancillary,
     ) -> int:
         """Send pairs[start:end], a run from _equal_run(), in one call; the system cuts it up."""
         buffers = list(chain.from_iterable(pairs[start:end]))
-        cut: Ancillary = ((SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size)),)
-        if self._locals is not None:
-            cut += self._locals.ancillary(addr)
+        cut: Ancillary = ((SOL_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(size)), *fields)
         try:
             self.sock.sendmsg(buffers, cut, 0, addr)
         except BlockingIOError:
@@ -254,7 +277,7 @@ class Datagrams(DatagramLayer):
             # The route cannot cut (EIO: no checksum offload or IPsec), or a piece is bigger than
             # its MTU (EINVAL). Which one it is shows when the pieces are sent one by one.
             dropped = self.dropped
-            done = self._push_singly(pairs, start, end, addr)
+            done = self._push_singly(pairs, start, end, addr, fields)
             if self.dropped == dropped and done > start:
                 self._refuse_gso(addr)
             return done
@@ -263,7 +286,7 @@ class Datagrams(DatagramLayer):
     def _send_again(
         self,
         buffers: Sequence[Buffer],
-        ancillary: tuple[tuple[int, int, bytes], ...],
+        ancillary: Ancillary,
         addr: Address | None,
     ) -> bool:
         """Return whether a send that failed gets through at the second attempt.

@@ -35,7 +35,7 @@ from rudp.core import codec, isn, stray
 from rudp.core.config import Config
 from rudp.core.connection import open_active, open_passive
 from rudp.core.events import Event
-from rudp.core.segment import Buffer, Segment
+from rudp.core.segment import CE, Buffer, Segment
 from rudp.core.seq import unwrap
 from rudp.core.state import CLOSED, LISTEN, SYN_SENT, TIME_WAIT, State
 from rudp.datagrams import Address, DatagramLayer, open_datagrams
@@ -86,7 +86,7 @@ class Engine(asyncio.DatagramProtocol):
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
         self._pumping = False
         self._flush_scheduled = False
-        self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None]] = deque()
+        self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None, bool]] = deque()
         self._deadlines = Deadlines(loop, self.clock, slack, self._on_due)
 
     async def start(self, sock: socket.socket, connected: Address | None = None) -> None:
@@ -137,6 +137,7 @@ class Engine(asyncio.DatagramProtocol):
             ts_offset=isn.timestamp_offset(_secret, sockets),
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
+            ecn=self.datagrams.ecn,
         )
         channel = Channel(connection, addr)
         channel.waiter = self.loop.create_future()
@@ -159,14 +160,21 @@ class Engine(asyncio.DatagramProtocol):
 
     # -- datagrams come in -----------------------------------------------------------------------
 
-    def datagrams_received(self, datagrams: list[tuple[bytes, Address]], now: float) -> None:
-        """A batch of datagrams, in order of arrival: all its segments, then one pump."""
+    def datagrams_received(
+        self, datagrams: list[tuple[bytes, Address]], now: float, ce: bool = False
+    ) -> None:
+        """A batch of datagrams, in order of arrival: all its segments, then one pump.
+
+        `ce`: routers have marked them (RFC 3168 section 5).
+        """
         peers: dict[Address, list[bytes]] = {}
         for data, addr in datagrams:
             peers.setdefault(addr, []).append(data)
         for addr, batch in peers.items():
             # What is no segment is discarded without a word: an answer could start a loop.
             for segment in codec.coalesce(batch)[0]:
+                if ce:
+                    segment.ecn = CE
                 self._receive(segment, addr, now)
         self._pump_touched(now, more=True)
 
@@ -235,6 +243,7 @@ class Engine(asyncio.DatagramProtocol):
             ts_offset=isn.timestamp_offset(_secret, sockets),
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
+            ecn=self.datagrams.ecn,
         )
         channel = Channel(connection, addr)
         channel.listener = listener
@@ -370,9 +379,9 @@ class Engine(asyncio.DatagramProtocol):
             self._tap(">", segment, state, now)
         pairs = codec.split(segment, mss or codec.MAX_SUPER)
         if self.datagrams.blocked:
-            self._unsent.append((pairs, addr))
+            self._unsent.append((pairs, addr, segment.ecn > 0))
         else:
-            self.datagrams.send(pairs, addr)
+            self.datagrams.send(pairs, addr, segment.ecn > 0)
 
     def writable(self) -> None:
         """The socket takes datagrams again."""
@@ -400,14 +409,12 @@ class Engine(asyncio.DatagramProtocol):
             logger.warning("%s:%s does not acknowledge; still trying", *channel.addr[:2])
 
     def _on_established(self, channel: Channel) -> None:
-        if channel.waiter is not None:
-            if not channel.waiter.done():
-                channel.waiter.set_result(None)
-            return
-        listener = channel.listener
-        assert listener is not None
-        self._leave_backlog(channel)
-        listener.accept(channel)
+        listener, waiter = channel.listener, channel.waiter
+        if listener is not None:
+            self._leave_backlog(channel)
+            listener.accept(channel)
+        elif waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _leave_backlog(self, channel: Channel) -> None:
         if channel.listener is not None:

@@ -72,7 +72,9 @@ class LoopDatagrams(DatagramLayer, asyncio.DatagramProtocol):
         self._forget_kept()
         self.transport.abort()
 
-    def _push(self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None) -> int:
+    def _push(
+        self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool
+    ) -> int:
         self._sending = True
         try:
             for index, pair in enumerate(pairs):

@@ -32,7 +32,7 @@ from types import EllipsisType
 from typing import Final
 
 FLAG_LETTERS: Final = {letter: 1 << bit for bit, letter in enumerate("FSRP.UEW")}
-FIN, SYN, RST, PSH, ACK, URG = (FLAG_LETTERS[letter] for letter in "FSRP.U")
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (FLAG_LETTERS[letter] for letter in "FSRP.UEW")
 
 EOL, NOP, MSS, WINDOW_SCALE, SACK_PERMITTED, SACK, TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
 

@@ -277,7 +277,7 @@ REQUIREMENTS: Final = (
        "::test_the_answer_to_a_retransmission_is_not_measured_and_keeps_the_back_off"),
     # Generating ACKs ---------------------------------------------------------------------------
     _R("MUST-58", "3.10.7.4", "ACKs must be put together into one where possible.",
-       code="rudp/core/connection.py: Connection._send_acknowledged",
+       code="rudp/core/output.py: send_acknowledged",
        test="tests/wire/test_acks.py::test_what_arrives_in_one_wake_up_is_acknowledged_once"),
     _R("SHLD-31", "3.10.7.4", "Segments that are out of order should be kept.",
        code="rudp/core/reassembly.py: Reassembly.add",

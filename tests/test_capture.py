@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import rudp
 from . import peers
 from .notation import (
     ACK,
+    CWR,
+    ECE,
     FIN,
     MSS,
     RST,
@@ -233,8 +236,11 @@ async def test_every_datagram_is_one_segment_byte_for_byte(mss: int | None) -> N
     wire = lines(relay, log)
 
     syn, syn_ack, ack = wire[:3]
-    assert (syn.direction, syn.flags, syn.seq, syn.length) == (">", SYN, 0, 0)
-    assert (syn_ack.direction, syn_ack.flags, syn_ack.seq, syn_ack.ack) == ("<", SYN | ACK, 0, 1)
+    # RFC 3168 section 6.1.1: an ECN-setup SYN and SYN-ACK, where the system has access to ECN.
+    offer, accept = (ECE | CWR, ECE) if sys.platform == "linux" else (0, 0)
+    assert (syn.direction, syn.flags, syn.seq, syn.length) == (">", SYN | offer, 0, 0)
+    assert (syn_ack.direction, syn_ack.seq, syn_ack.ack) == ("<", 0, 1)
+    assert syn_ack.flags == SYN | ACK | accept
     assert (ack.direction, ack.flags & ~8, ack.seq, ack.ack) == (">", ACK, 1, 1)
     for line in (syn, syn_ack):
         for kind in (MSS, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE):

@@ -147,7 +147,7 @@ async def test_a_simultaneous_open_agrees_on_the_same_options_as_any_other() -> 
             other.connect(Lines, one.sockname, 1000, 2000),
         )
         for transport in (left, right):
-            assert transport.get_extra_info("tcp_info").options == ("timestamps", "wscale")
+            assert transport.get_extra_info("tcp_info").options == ("timestamps", "wscale", "ecn")
             transport.abort()
 
 

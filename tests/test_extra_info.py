@@ -81,7 +81,7 @@ async def test_tcp_info_counts_what_went_both_ways() -> None:
         before = writer.get_extra_info("tcp_info")
         assert isinstance(before, rudp.TcpInfo)
         assert before.state is rudp.State.ESTABLISHED
-        assert before.options == ("timestamps", "sack", "wscale")
+        assert before.options == ("timestamps", "sack", "wscale", "ecn")
         assert 0 < before.rtt < 1
         assert before.rto >= 0.2
         assert (before.bytes_sent, before.bytes_received) == (0, 0)

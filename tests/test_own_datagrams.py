@@ -73,11 +73,11 @@ async def test_an_error_comes_after_the_datagrams_that_were_read_before_it(open_
     class Failing(socket.socket):
         reads: Iterator[bytes | OSError] = iter([b"a", b"b", OSError(errno.ENOBUFS, "no buffers")])
 
-        def recv(self, size: int, flags: int = 0) -> bytes:
+        def recvmsg(self, *sizes: int) -> Any:  # type: ignore[override]
             item = next(self.reads, None)
             if isinstance(item, OSError):
                 raise item
-            return super().recv(size) if item is None else item
+            return super().recvmsg(*sizes) if item is None else (item, [], 0, None)
 
     with bind_socket(socket.AF_INET, LOCALHOST) as other:
         sock = Failing(socket.AF_INET, socket.SOCK_DGRAM)

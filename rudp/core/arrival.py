@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from rudp.core import stray
 from rudp.core.handshake import establish, reset_error, syn_sent, trim_syn
-from rudp.core.segment import ACK, FIN, RST, SYN, Segment
+from rudp.core.segment import ACK, CE, CWR, FIN, RST, SYN, Segment
 from rudp.core.seq import unwrap
 from rudp.core.state import (
     CLOSED,
@@ -192,6 +192,8 @@ def _process_text(c: Connection, seg: Segment, now: float) -> None:
         if c.snd.fin_acked:
             c.flushed()
         return
+    if c.ecn:
+        rcv.on_ecn(seg.flags & CWR > 0, seg.ecn == CE)
     before = rcv.readable
     data = seg.data if isinstance(seg.data, bytes) else bytes(seg.data)
     rcv.on_data(seg.seq, data, seg.wire_len or len(data), now)

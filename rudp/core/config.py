@@ -120,6 +120,9 @@ class Config:
     """Offer and accept timestamps (RFC 7323 section 3)."""
     sack: bool = True
     """Offer and accept selective acknowledgments (RFC 2018)."""
+    ecn: bool = True
+    """Offer and accept Explicit Congestion Notification (RFC 3168), where the socket gives access
+    to the ECN field of the IP header (Linux)."""
 
     # Limits of an endpoint -----------------------------------------------------------------
     backlog: int = 100
@@ -152,7 +155,14 @@ def _require_number(name: str, value: object, kinds: tuple[type, ...]) -> None:
         raise TypeError(f"Config.{name} is {value!r}; it has to be {wanted}")
 
 
-_BOOLEANS: Final = ("nodelay", "receive_autotuning", "window_scaling", "timestamps", "sack")
+_BOOLEANS: Final = (
+    "nodelay",
+    "receive_autotuning",
+    "window_scaling",
+    "timestamps",
+    "sack",
+    "ecn",
+)
 _OTHERS: Final = ("congestion", "keepalive")
 
 

@@ -7,8 +7,9 @@ of the next deadline come out. After any input, poll the three outputs in this o
 
 `Connection` decides and its parts report: `snd` (`Sender`) and `rcv` (`Receiver`) know neither it
 nor each other. What an arriving segment does stands in `arrival`, in the order of RFC 9293
-section 3.10.7; here are the user's calls (3.10.1 to 3.10.6), the timeouts (3.10.8), and what goes
-out. LISTEN is the endpoint's: `open_passive` begins with the SYN that a listener got.
+section 3.10.7; what goes out is put together in `output`; here are the user's calls (3.10.1 to
+3.10.6) and the timeouts (3.10.8). LISTEN is the endpoint's: `open_passive` begins with the SYN that
+a listener got.
 
 `now` is a monotonic time in seconds. Ports, ISS and offsets are arguments: the same inputs give the
 same outputs, always.
@@ -21,13 +22,13 @@ import math
 from collections import deque
 from typing import Final
 
-from rudp.core import arrival, handshake
+from rudp.core import arrival, handshake, output
 from rudp.core.config import Config
 from rudp.core.events import Event
 from rudp.core.handshake import Handshake
 from rudp.core.keepalive import KeepaliveTimer, Verdict
-from rudp.core.receiver import MAX_WINDOW_FIELD, Receiver, window_shift
-from rudp.core.segment import ACK, RST, Buffer, Segment
+from rudp.core.receiver import Receiver, window_shift
+from rudp.core.segment import ACK, RST, Segment
 from rudp.core.sender import Sender
 from rudp.core.state import (
     CLOSED,
@@ -49,9 +50,6 @@ from rudp.core.timestamps import Timestamps
 CHALLENGE_INTERVAL: Final = 0.5
 """Seconds between ACKs that answer segments which prove nothing (RFC 5961 section 7)."""
 
-MAX_DUPLICATE_ACKS: Final = 10
-"""Most duplicate ACKs at a time towards a peer without SACK, which counts them."""
-
 MAX_REASON: Final = 128
 """Most bytes of text in a RST (SHLD-2)."""
 
@@ -70,6 +68,7 @@ class Connection:
         ts_offset: int,
         default_mss: int,
         socket_buffer: int,
+        ecn: bool,
         passive: bool,
     ) -> None:
         self.config = config
@@ -85,6 +84,8 @@ class Connection:
         # What the SYNs agree on. Until then: what we offer.
         self.timestamps: Timestamps | None = Timestamps(ts_offset) if config.timestamps else None
         self.sack = config.sack
+        self.ecn = config.ecn and ecn
+        self.ect = False  # our data may be marked on its way
         self.window_scaling = config.window_scaling
         self.snd_shift = 0
         self.rcv_shift = window_shift(config.receive_buffer) if config.window_scaling else 0
@@ -244,6 +245,8 @@ class Connection:
         if snd.give_up_deadline <= now:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
         if snd.rto_deadline <= now:
+            # Nothing has ever arrived: the path may drop what is marked ECT.
+            self.ect = self.ect and snd.una > snd.iss + 1
             snd.on_rto(now)
             if snd.timeouts == max(1, self.config.r1):
                 self.events.append(Event.TROUBLE)  # SHLD-9
@@ -260,7 +263,7 @@ class Connection:
         verdict = self.keepalive.on_timeout(self.last_heard, self.snd.flight_size > 0, now)
         if verdict is Verdict.PROBE:
             # RFC 9293 section 3.8.4: SEG.SEQ = SND.NXT-1, without data, draws an ACK.
-            self.out.append(self._segment(self.snd.nxt - 1, ACK, b"", now))
+            self.out.append(output.segment(self, self.snd.nxt - 1, ACK, b"", now))
         elif verdict is Verdict.DEAD:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: keepalive got no answer"))
 
@@ -278,65 +281,14 @@ class Connection:
             if self.state is FIN_WAIT_2:
                 self.end_deadline = now + self.config.fin_wait_2_timeout
         if self.handshake.due:
-            self._send_syn(now)
+            output.send_syn(self, now)
         due = self.rcv.ack_now or self.snd.wants_to_send or (self.rcv.ack_soon and not more)
         if due and self.state is not CLOSED:
-            self._send_acknowledged(now, more)
+            output.send_acknowledged(self, now, more)
         if out:
             self.out = []
             self.segs_out += len(out)
         return out
-
-    def _send_acknowledged(self, now: float, more: bool) -> None:
-        """Data, and an ACK of its own where no data carries it."""
-        rcv, out = self.rcv, self.out
-        if rcv.ack_now and rcv.has_sack:
-            # Blocks go into a segment of their own: beside data they would make its size vary.
-            self._send_ack(now)
-        transmission = self.snd.next_transmission(now, more)
-        while transmission is not None:
-            seq, data, flags = transmission
-            out.append(self._segment(seq, flags | ACK, data, now))
-            rcv.on_ack_sent()
-            transmission = self.snd.next_transmission(now, more)
-        if rcv.ack_now or (rcv.ack_soon and not more):
-            self._send_ack(now)
-
-    def _send_ack(self, now: float) -> None:
-        # <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>
-        ack = self._segment(self.snd.nxt, ACK, b"", now)
-        repeats = 0
-        if self.sack:
-            ack.sack_blocks = self.rcv.sack_blocks(3 if self.timestamps is not None else 4)
-        else:
-            repeats = min(self.rcv.duplicate_acks, MAX_DUPLICATE_ACKS) - 1
-        self.out.append(ack)
-        while repeats > 0:
-            self.out.append(ack)
-            repeats -= 1
-        self.rcv.on_ack_sent()
-
-    def _send_syn(self, now: float) -> None:
-        seg = handshake.syn_segment(self)
-        self._stamp(seg, now)
-        self.out.append(seg)
-        self.handshake.on_sent(now, self.snd.rtt.rto)
-
-    def _segment(self, seq: int, flags: int, data: Buffer, now: float) -> Segment:
-        rcv = self.rcv
-        wnd = rcv.advance_window() >> self.rcv_shift
-        if wnd > MAX_WINDOW_FIELD:
-            wnd = MAX_WINDOW_FIELD
-        seg = Segment(self.local_port, self.peer_port, seq, rcv.nxt, flags, wnd, data)
-        self._stamp(seg, now)
-        return seg
-
-    def _stamp(self, seg: Segment, now: float) -> None:
-        timestamps = self.timestamps
-        if timestamps is not None:
-            seg.ts_val = timestamps.clock(now)
-            seg.ts_ecr = timestamps.recent
-            self.last_ack_sent = seg.ack
 
     def reset(self, seq: int, reason: str = "") -> Segment:
         text = reason.encode("ascii", "replace")[:MAX_REASON]
@@ -375,6 +327,7 @@ class Connection:
         """Both SYNs are acknowledged."""
         self.set_state(ESTABLISHED)
         self.handshake.stop()
+        self.ect = self.ecn
         if self.config.keepalive is not None:
             self.keepalive = KeepaliveTimer(self.config.keepalive, now)
         self.events.append(Event.ESTABLISHED)
@@ -464,15 +417,17 @@ def open_active(
     ts_offset: int = 0,
     default_mss: int = 536,
     socket_buffer: int = 1 << 30,
+    ecn: bool = False,
 ) -> Connection:
     """OPEN, active (RFC 9293 section 3.10.1): a connection in SYN-SENT, its SYN due.
 
     `mss`: bytes that the path's MTU leaves for TCP payload. `default_mss`: for a peer that tells
     none, 536 on IPv4 and 1220 on IPv6 (MUST-15). `socket_buffer`: what the UDP socket can hold.
+    `ecn`: it gives access to the ECN field of the IP header.
     """
-    connection = Connection(
-        config, local_port, peer_port, iss, now, mss, ts_offset, default_mss, socket_buffer, False
-    )
+    ports = (local_port, peer_port)
+    path = (mss, ts_offset, default_mss, socket_buffer)
+    connection = Connection(config, *ports, iss, now, *path, ecn, passive=False)
     connection.set_state(SYN_SENT)
     connection.handshake.begin(now, connection.snd.rtt.rto)
     return connection
@@ -488,11 +443,12 @@ def open_passive(
     ts_offset: int = 0,
     default_mss: int = 536,
     socket_buffer: int = 1 << 30,
+    ecn: bool = False,
 ) -> Connection:
     """A listener got `syn`: a connection in SYN-RECEIVED, its SYN-ACK due. See `open_active`."""
     ports = (syn.dst_port, syn.src_port)
     path = (mss, ts_offset, default_mss, socket_buffer)
-    connection = Connection(config, *ports, iss, now, *path, True)
+    connection = Connection(config, *ports, iss, now, *path, ecn, passive=True)
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)
     return connection

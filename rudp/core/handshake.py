@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from rudp.core import stray
 from rudp.core.config import MIN_MSS
 from rudp.core.receiver import MAX_WINDOW_FIELD
-from rudp.core.segment import ACK, FIN, RST, SYN, Segment
+from rudp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from rudp.core.seq import unwrap
 from rudp.core.state import SYN_RCVD
 from rudp.core.timestamps import TICK
@@ -82,7 +82,13 @@ class Handshake:
 
 def syn_segment(c: Connection) -> Segment:
     """SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED, with the options offered or agreed on."""
-    flags = SYN | ACK if c.state is SYN_RCVD else SYN
+    # RFC 3168 section 6.1.1: ECE and CWR in a SYN offer ECN, ECE alone in a SYN-ACK accepts it.
+    if c.state is SYN_RCVD:
+        flags = SYN | ACK | (ECE if c.ecn else 0)
+    else:
+        if c.handshake.retransmissions:
+            c.ecn = False  # section 6.1.1.1: something on the way may not like the bits
+        flags = SYN | (ECE | CWR if c.ecn else 0)
     # RFC 7323 section 2.2: the window of a SYN is never scaled.
     wnd = min(c.rcv.buffer, MAX_WINDOW_FIELD)
     seg = Segment(c.local_port, c.peer_port, c.snd.iss, c.rcv.nxt, flags, wnd)
@@ -114,11 +120,17 @@ def _negotiate(c: Connection, seg: Segment, now: float) -> None:
         c.rcv_shift = 0  # RFC 7323 section 2.2: both or none
     c.rcv.max_window = MAX_WINDOW_FIELD << c.rcv_shift
     c.sack = c.sack and seg.sack_permitted
+    c.ecn = c.ecn and offers_ecn(seg)
     if seg.ts_val is None:
         c.timestamps = None
     if c.timestamps is not None and seg.ts_val is not None:
         c.timestamps.start(seg.ts_val, now)
     c.peer_mss = seg.mss
+
+
+def offers_ecn(seg: Segment) -> bool:
+    """An ECN-setup SYN, or an ECN-setup SYN-ACK (RFC 3168 section 6.1.1)."""
+    return seg.flags & (ECE | CWR) == (ECE if seg.flags & ACK else ECE | CWR)
 
 
 def syn_sent(c: Connection, seg: Segment, now: float) -> None:
@@ -166,6 +178,7 @@ def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
         # It has not seen our SYN-ACK, which will echo the newer timestamp.
         if c.timestamps is not None and seg.ts_val is not None:
             c.timestamps.start(seg.ts_val, now)
+        c.ecn = c.ecn and offers_ecn(seg)
         if c.may_challenge(now):
             c.handshake.due = c.handshake.repeated = True
         return False

@@ -68,6 +68,7 @@ class Receiver:
         self.duplicate_acks = 0  # without SACK each out-of-order segment is told by one
         self._unacked = 0  # bytes received in order since the last ACK went out
         self._dsack: tuple[int, int] | None = None
+        self.echo_ce = False  # ECE goes into every ACK, until the peer says CWR
         # Counters
         self.bytes_received = 0
         self.bytes_read = 0
@@ -166,6 +167,11 @@ class Receiver:
             self._report_duplicate(*overlap)
         self.ack_now = True
         self.duplicate_acks += max(1, -(-len(data) // self.mss))
+
+    def on_ecn(self, reduced: bool, marked: bool) -> None:
+        """New data came: `reduced` with CWR set, `marked` with CE in the IP header."""
+        # RFC 3168 section 6.1.3: ECE in every ACK from CE to CWR, which may come again with CE.
+        self.echo_ce = marked or (self.echo_ce and not reduced)
 
     def on_duplicate(self, seq: int, length: int) -> None:
         """A segment that brings nothing new: the peer missed our ACK."""

@@ -24,6 +24,10 @@ URG: Final = 0x20
 ECE: Final = 0x40
 CWR: Final = 0x80
 
+# The ECN field of the IP header (RFC 3168 section 5): may be marked, and was marked.
+ECT0: Final = 2
+CE: Final = 3
+
 Buffer: TypeAlias = bytes | memoryview
 
 # One letter for each control bit, from FIN up, as packetdrill and tcpdump write them.
@@ -76,6 +80,8 @@ class Segment:
 
     `wire_len` is known of a segment that was received: the bytes of data in the first of the wire
     segments it was made of. It says how the peer cuts its data, and is no part of the segment.
+    Neither is `ecn`, the ECN field of the IP header above it: `ECT0` if it may be marked on its
+    way, `CE` if it was.
 
     Segments are equal if all of their other fields are; being mutable, they have no hash.
     """
@@ -84,6 +90,7 @@ class Segment:
         "ack",
         "data",
         "dst_port",
+        "ecn",
         "flags",
         "mss",
         "sack_blocks",
@@ -128,6 +135,7 @@ class Segment:
         self.ts_val = ts_val
         self.ts_ecr = ts_ecr
         self.wire_len = 0
+        self.ecn = 0
 
     @property
     def len(self) -> int:

@@ -22,7 +22,7 @@ class TcpInfo:
     state: State
     """The state of RFC 9293 section 3.3.2."""
     options: tuple[str, ...]
-    """What the handshake agreed on, of "timestamps", "sack" and "wscale"."""
+    """What the handshake agreed on, of "timestamps", "sack", "wscale" and "ecn"."""
     rto: float
     """Retransmission timeout with its back-off, in seconds."""
     rtt: float
@@ -83,6 +83,7 @@ def snapshot(c: Connection) -> TcpInfo:
         ("timestamps", c.timestamps is not None),
         ("sack", c.sack),
         ("wscale", c.window_scaling),
+        ("ecn", c.ecn),
     )
     established = snd.mss > 0
     return TcpInfo(

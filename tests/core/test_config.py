@@ -77,7 +77,7 @@ def test_values_at_the_edge_are_taken_and_beyond_it_refused(
 def test_a_wrong_type_is_refused_by_the_name_of_the_field(field: str) -> None:
     with pytest.raises(TypeError, match=rf"Config\.{field} is "):
         Config(**{field: [] if field != "congestion" else 7})
-    if field not in ("nodelay", "receive_autotuning", "window_scaling", "timestamps", "sack"):
+    if not isinstance(getattr(Config(), field), bool):
         with pytest.raises(TypeError, match=rf"Config\.{field} is "):
             Config(**{field: True})
 

@@ -30,6 +30,7 @@ from rudp.core import codec
 from rudp.core.config import Config
 from rudp.core.connection import Connection, open_active, open_passive
 from rudp.core.events import Event
+from rudp.core.segment import CE
 from rudp.core.state import State
 from tests.notation import (
     NOP,
@@ -83,6 +84,7 @@ class Script:
         self._now = _EPOCH
         self._connection: Connection | None = None
         self._sent: list[Line] = []
+        self._marks: list[int] = []
         self._events: list[Event] = []
         self._dialogue: list[str] = []
         self._written = bytearray()
@@ -117,7 +119,14 @@ class Script:
 
     # Opening -----------------------------------------------------------------------------
 
-    def active(self, config: Config | None = None, *, mss: int = 1460, ts_offset: int = 0) -> None:
+    def active(
+        self,
+        config: Config | None = None,
+        *,
+        mss: int = 1460,
+        ts_offset: int = 0,
+        ecn: bool = False,
+    ) -> None:
         """Active OPEN. The SYN is left for an expectation."""
         self._say("active open")
         self._connection = open_active(
@@ -128,6 +137,7 @@ class Script:
             now=self._now,
             mss=mss,
             ts_offset=ts_offset,
+            ecn=ecn,
         )
         self._poll()
 
@@ -138,6 +148,7 @@ class Script:
         *,
         mss: int = 1460,
         ts_offset: int = 0,
+        ecn: bool = False,
     ) -> None:
         """A listener of ours receives `syn`. The SYN-ACK is left for an expectation."""
         self._connection = open_passive(
@@ -147,6 +158,7 @@ class Script:
             now=self._now,
             mss=mss,
             ts_offset=ts_offset,
+            ecn=ecn,
         )
         self._poll()
 
@@ -159,6 +171,7 @@ class Script:
         wscale: int | None = None,
         sack: bool = True,
         ts: bool = False,
+        ecn: bool = False,
         win: int = 65535,
         local_mss: int = 1460,
     ) -> None:
@@ -181,33 +194,38 @@ class Script:
         offer += [f"nop,wscale {wscale}"] if wscale is not None else []
         options = f"<{','.join(offer)}>"
         if passive:
-            self.passive(f"< S 0:0(0) win {win} {options.format(ecr=0)}", config, mss=local_mss)
-            self.expect(f"> S. 0:0(0) ack 1 {agreed.format(ecr=self._peer_clock())}")
+            syn = f"< {'SEW' if ecn else 'S'} 0:0(0) win {win} {options.format(ecr=0)}"
+            self.passive(syn, config, mss=local_mss, ecn=ecn)
+            accept = "S.E" if ecn else "S."
+            self.expect(f"> {accept} 0:0(0) ack 1 {agreed.format(ecr=self._peer_clock())}")
             self._timestamps = ts and config.timestamps
             self.inject("< . 1:1(0) ack 1")
             self.expect_nothing()
         else:
-            self.active(config, mss=local_mss)
-            self.expect(f"> S 0:0(0) {ours.format(ecr=0)}")
+            self.active(config, mss=local_mss, ecn=ecn)
+            self.expect(f"> {'SEW' if ecn else 'S'} 0:0(0) {ours.format(ecr=0)}")
             self._timestamps = ts and config.timestamps
-            self.inject(f"< S. 0:0(0) ack 1 win {win} {options.format(ecr=self._latest_ts)}")
+            accept = "S.E" if ecn else "S."
+            echo = self._latest_ts
+            self.inject(f"< {accept} 0:0(0) ack 1 win {win} {options.format(ecr=echo)}")
             self.expect("> . 1:1(0) ack 1")
         if self.state is not State.ESTABLISHED or self.events() != [Event.ESTABLISHED]:
             self._fail("the handshake did not establish the connection")
 
     # Inputs ------------------------------------------------------------------------------
 
-    def inject(self, *lines: str) -> None:
+    def inject(self, *lines: str, ce: bool = False) -> None:
         """The peer's segments arrive, all in one wake-up: they are coalesced and all received
-        before the connection is asked for what it has to send."""
-        self.inject_datagrams(*(self._datagram(parse(line)) for line in lines))
+        before the connection is asked for what it has to send. `ce`: routers have marked them."""
+        self.inject_datagrams(*(self._datagram(parse(line)) for line in lines), ce=ce)
 
-    def inject_datagrams(self, *datagrams: bytes) -> None:
+    def inject_datagrams(self, *datagrams: bytes, ce: bool = False) -> None:
         """As `inject`, for bytes. What does not decode goes no further, as in the endpoint."""
         segments, undecodable = codec.coalesce(datagrams)
         if undecodable:
             self._say(f"{undecodable} undecodable")
         for segment in segments:
+            segment.ecn = CE if ce else 0
             self.connection.receive(segment, self._now)
         self._poll()
 
@@ -296,6 +314,11 @@ class Script:
         sent, self._sent = self._sent, []
         return sent
 
+    def marks(self) -> list[int]:
+        """The ECN field of each datagram sent since the last call."""
+        marks, self._marks = self._marks, []
+        return marks
+
     def dialogue(self) -> str:
         """All that happened so far, a line for each input and each segment."""
         return "\n".join(self._dialogue)
@@ -328,6 +351,7 @@ class Script:
             mss = codec.MAX_SUPER if self._super_segments else mss
             for header, payload in codec.split(segment, mss):
                 self._send(bytes(header) + bytes(payload))
+                self._marks.append(segment.ecn)
         while (event := connection.next_event()) is not None:
             self._say(f"event {event.name}, {connection.state.name}")
             self._events.append(event)
