@@ -266,7 +266,7 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_time_wait.py::test_with_timestamps_the_later_syn_reopens"),
     # Retransmissions ---------------------------------------------------------------------------
     _R("MUST-19", "3.8.2", "Slow start, congestion avoidance and RTO back-off are required.",
-       code="rudp/core/congestion.py: Reno",
+       code="rudp/core/congestion/reno.py: Reno",
        test="tests/wire/test_congestion.py"
        "::test_in_slow_start_each_segment_that_arrives_lets_two_out"),
     _R("MAY-4", "3.8.1", "A retransmission may have the same IP identification.",
@@ -424,7 +424,7 @@ REQUIREMENTS: Final = (
        differs=f"{_IP} a portable UDP socket neither shows nor sets the ECN bits for each "
        "datagram. It is not offered in the SYN, and ECE and CWR are ignored."),
     _R("MAY-18", "3.8.2", "Other congestion control that conforms may be used.",
-       code="rudp/core/congestion.py: ALGORITHMS",
+       code="rudp/core/congestion/__init__.py: ALGORITHMS",
        test="tests/core/test_config.py"
        "::test_the_congestion_control_is_found_by_name_or_taken_as_it_is"),
 )

@@ -16,6 +16,7 @@ import math
 from typing import Final
 
 from rudp.core.config import MIN_MSS, Config
+from rudp.core.congestion import AckSample
 from rudp.core.rtt import RttEstimator
 from rudp.core.scoreboard import DUP_THRESH, Scoreboard
 from rudp.core.segment import FIN, PSH, Buffer, Segment
@@ -56,6 +57,7 @@ class Sender:
         self.sack = False
         self.buffer = SendBuffer(iss + 1)
         self.board = Scoreboard(config.max_flight_ranges)
+        self._sample = AckSample()
         self.rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
         self.nodelay = config.nodelay
         self.fin_queued = False
@@ -93,7 +95,7 @@ class Sender:
     def lower_mss(self, mss: int) -> None:
         """From now on segments hold at most `mss` bytes, be they new or sent again."""
         self.mss = min(self.mss, max(mss, MIN_MSS))
-        self.cc.mss = self.mss
+        self.cc.on_mss(self.mss)
         self._super = super_size(self.mss)
 
     # -- facts -----------------------------------------------------------------------------------
@@ -213,11 +215,8 @@ class Sender:
 
     def _recover(self, delivered: int, progress: bool, flight_size: int, now: float) -> None:
         """Loss detection, and the word to congestion control."""
-        recovered = False
         if self.recovery is not Recovery.OPEN and self.una >= self.recovery_point:
-            recovered = self.recovery is Recovery.FAST
-            if recovered:
-                self.cc.on_recovered(now)
+            self.cc.on_recovered(now)
             self.recovery = Recovery.OPEN
         if progress and self.recovery is Recovery.FAST and not self.sack:
             # RFC 6582 section 3.2, step 3: a partial ACK names the next loss. It takes back as much
@@ -237,11 +236,17 @@ class Sender:
             self.recovery_point = self.nxt
             self.cc.on_loss(flight_size, now)
             self._force = True
-        elif delivered and self.recovery is not Recovery.FAST and not recovered:
-            if self.recovery is Recovery.TIMEOUT:
-                # RFC 3465 section 2.3: L = 1 SMSS then; much of it left the network long ago.
-                delivered = min(delivered, self.mss)
-            self.cc.on_ack(delivered, self._cwnd_limited, now)
+        elif delivered and self.recovery is not Recovery.FAST:
+            sample = self._sample
+            sample.now = now
+            sample.acked = delivered
+            sample.progress = progress
+            sample.in_flight = self.board.pipe
+            sample.srtt = self.rtt.srtt
+            sample.min_rtt = self.rtt.min_rtt
+            sample.cwnd_limited = self._cwnd_limited
+            sample.recovering = self.recovery is not Recovery.OPEN
+            self.cc.on_ack(sample)
 
     # -- what to send ----------------------------------------------------------------------------
 
@@ -286,7 +291,7 @@ class Sender:
         nxt, mss = self.nxt, self.mss
         pipe = self.board.pipe
         if not pipe and self._last_sent + self.rtt.rto < now:
-            self.cc.on_idle(now)  # RFC 5681 section 4.1
+            self.cc.on_restart(now - self._last_sent, self.rtt.rto, now)  # RFC 5681 section 4.1
         usable = min(self.wnd, self.config.send_buffer) - (nxt - self.una)
         unsent = self.buffer.end - nxt
         if usable <= 0:

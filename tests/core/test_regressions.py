@@ -12,6 +12,7 @@ from rudp.core.reassembly import Reassembly
 from rudp.core.scoreboard import Scoreboard
 from rudp.core.sender import Recovery
 from rudp.deadlines import Deadlines
+from tests.core.acks import heard
 from tests.core.receiving import NXT, arrive, read_all, receiver, sacks
 from tests.core.sending import FIRST, MSS, ack, established, expire, flush, write
 from tests.core.test_sender_persist import shut
@@ -211,14 +212,13 @@ def test_keepalive_refuses_a_wrong_type_by_the_name_of_the_field() -> None:
             Keepalive(**bad)  # type: ignore[arg-type]
 
 
-# 18. test_congestion.py -- on_idle keeps the bytes counted towards the old, larger window: the
-#     first ACK of one byte then adds many segments. (Put "i" for on_idle back into the property
-#     test at the end of that file.)
+# 18. test_reno.py -- idleness keeps the bytes counted towards the old, larger window: the first ACK
+#     of one byte then adds many segments.
 def test_idleness_begins_the_count_of_avoidance_anew() -> None:
     cc = Reno(MSS, 10)
     cc.cwnd = cc.ssthresh = 100 * MSS
-    cc.on_ack(99 * MSS, True, 1.0)
-    cc.on_idle(2.0)
+    heard(cc, 99 * MSS, 1.0)
+    cc.on_restart(1.0, 0.3, 2.0)
     cc.ssthresh = 5 * MSS
-    cc.on_ack(1, True, 2.1)
+    heard(cc, 1, 2.1)
     assert cc.cwnd == 10 * MSS
