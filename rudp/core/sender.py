@@ -240,6 +240,7 @@ class Sender:
             sample = self._sample
             sample.now = now
             sample.acked = delivered
+            sample.delivered += delivered
             sample.progress = progress
             sample.in_flight = self.board.pipe
             sample.srtt = self.rtt.srtt

@@ -10,6 +10,7 @@ from rudp.core.congestion.base import (
     CongestionControl,
     initial_cwnd,
 )
+from rudp.core.congestion.cubic import Cubic
 from rudp.core.congestion.reno import Reno
 from rudp.core.congestion.window import WindowBased
 
@@ -18,10 +19,14 @@ __all__ = [
     "INFINITE_SSTHRESH",
     "AckSample",
     "CongestionControl",
+    "Cubic",
     "Reno",
     "WindowBased",
     "initial_cwnd",
 ]
 
-ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {"reno": Reno}
+ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {
+    "reno": Reno,
+    "cubic": Cubic,
+}
 """The algorithms that `Config(congestion=...)` knows by name."""

@@ -158,7 +158,10 @@ class CongestionControl:
         """`size` bytes went out, be they new or sent again; `in_flight` includes them."""
 
     def on_restart(self, idle: float, rto: float, now: float) -> None:
-        """Before a transmission, after nothing was in flight for `idle` seconds."""
+        """Before a transmission, after nothing was in flight for `idle` seconds.
+
+        Infinitely long before the very first one. `rto` is the retransmission timeout.
+        """
 
     def on_mss(self, mss: int) -> None:
         """A full segment holds `mss` bytes from now on."""

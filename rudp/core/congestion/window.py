@@ -43,7 +43,8 @@ class WindowBased(CongestionControl):
         self._initial = self.cwnd
         self._held = 0  # bytes SACKed in order to count once SND.UNA moves
         self._ended = False  # the ACK being handled ended a recovery
-        self._validated_at = -math.inf  # when cwnd was last what limited us
+        self._limited_until = -1  # cwnd limits us until so much is delivered: a round trip
+        self._paused_at = math.inf  # since when it does not
         self._prior_cwnd = 0
         self._prior_ssthresh = 0
 
@@ -60,6 +61,9 @@ class WindowBased(CongestionControl):
         """The new ssthresh after a loss, in bytes; `in_flight` is FlightSize before."""
         raise NotImplementedError
 
+    def resumed(self, pause: float) -> None:
+        """For `pause` seconds, up to now, the window was not what limited us."""
+
     def slow_start(self, acked: int) -> int:
         """Grow by `acked` up to ssthresh; returns the bytes that are left for avoidance."""
         # RFC 5681 equation (2), by bytes. Deviation: no limit L (RFC 3465 section 2.2), since one
@@ -73,10 +77,11 @@ class WindowBased(CongestionControl):
 
     def on_ack(self, sample: AckSample) -> None:
         if self._phase == OPEN:
-            if sample.cwnd_limited:
-                self._validated_at = sample.now
+            if sample.cwnd_limited or sample.delivered <= self._limited_until:
                 self._open(sample)
-            elif sample.now - self._validated_at > NON_VALIDATED_PERIOD:
+            elif self._paused_at == math.inf:
+                self._paused_at = sample.now
+            elif sample.now - self._paused_at > NON_VALIDATED_PERIOD:
                 self._shrink_unused(sample.now)
         elif self._phase == REDUCING:
             safe = sample.progress and sample.newly_lost == 0
@@ -89,9 +94,18 @@ class WindowBased(CongestionControl):
             self.grow(min(sample.acked, self.mss), sample)
         self._ended = False
         if sample.srtt > 0.0:
-            self._pace(sample)
+            # As Linux (tcp_update_pacing_rate): the higher gain while cwnd can still double.
+            gain = SLOW_START_PACING if self.cwnd < self.ssthresh // 2 else AVOIDANCE_PACING
+            self.pacing_rate = gain * max(self.cwnd, sample.in_flight) / sample.srtt
 
     def _open(self, sample: AckSample) -> None:
+        if sample.cwnd_limited:
+            # That it was used up holds for a round trip: in between it is the pacing that has us
+            # wait, and the same data would have filled it.
+            self._limited_until = sample.delivered + sample.in_flight
+        if self._paused_at < math.inf:
+            self.resumed(sample.now - self._paused_at)
+            self._paused_at = math.inf
         if self._ended:
             return  # this ACK has set cwnd to ssthresh; the next ones open it again
         if not sample.progress:
@@ -103,11 +117,6 @@ class WindowBased(CongestionControl):
         self._held = 0
         if acked:
             self.grow(acked, sample)
-
-    def _pace(self, sample: AckSample) -> None:
-        # As Linux (tcp_update_pacing_rate): the higher gain only while cwnd can still double.
-        gain = SLOW_START_PACING if self.cwnd < self.ssthresh // 2 else AVOIDANCE_PACING
-        self.pacing_rate = gain * max(self.cwnd, sample.in_flight) / sample.srtt
 
     def on_sent(self, size: int, in_flight: int, now: float) -> None:
         if self._phase == REDUCING:
@@ -156,17 +165,20 @@ class WindowBased(CongestionControl):
     # -- a window that is not used ---------------------------------------------------------------
 
     def on_restart(self, idle: float, rto: float, now: float) -> None:
+        if idle == math.inf:
+            return  # the very first transmission
+        self._paused_at = min(self._paused_at, now - idle)
+        self._limited_until = -1
         # RFC 5681 section 4.1: after an RTO without sending, RW = min(IW, cwnd).
-        if idle < rto or self.cwnd <= self._initial:
-            return
-        # RFC 7661 section 4.4.3: ssthresh remembers three quarters of what the path once took.
-        self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
-        self.cwnd = self._initial
-        self._held = 0
+        if idle >= rto and self.cwnd > self._initial:
+            # RFC 7661 section 4.4.3: ssthresh remembers three quarters of what the path took.
+            self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
+            self.cwnd = self._initial
+            self._held = 0
 
     def _shrink_unused(self, now: float) -> None:
         # RFC 7661 section 4.4.3: at the end of the non-validated period.
-        if self._validated_at > -math.inf and self.cwnd > self._initial:
+        if self.cwnd > self._initial:
             self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
             self.cwnd = max(self.cwnd // 2, self._initial)
-        self._validated_at = now
+        self._paused_at = now
