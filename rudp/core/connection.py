@@ -243,6 +243,7 @@ class Connection:
                 self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
         if snd.give_up_deadline <= now:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
+        snd.on_loss_timer(now)  # a loss probe comes before the RTO
         if snd.rto_deadline <= now:
             snd.on_rto(now)
             if snd.timeouts == max(1, self.config.r1):
@@ -496,5 +497,3 @@ def open_passive(
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)
     return connection
-
-

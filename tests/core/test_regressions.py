@@ -9,11 +9,12 @@ import pytest
 from rudp.core.config import Keepalive
 from rudp.core.congestion import Reno
 from rudp.core.reassembly import Reassembly
-from rudp.core.scoreboard import Scoreboard
-from rudp.core.sender import Recovery
+from rudp.core.recovery import Recovery
+from rudp.core.scoreboard import Arrivals, Scoreboard
 from rudp.deadlines import Deadlines
 from tests.core.acks import heard
 from tests.core.receiving import NXT, arrive, read_all, receiver, sacks
+from tests.core.scoreboards import send
 from tests.core.sending import FIRST, MSS, ack, established, expire, flush, write
 from tests.core.test_sender_persist import shut
 from tests.core.test_sender_recovery import in_flight, seg
@@ -37,7 +38,7 @@ def test_three_duplicate_acks_of_small_segments_start_recovery() -> None:
         flush(snd, 0.0)
     for last in (200, 300, 400):
         ack(snd, 0, 0.1, (100, last))
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert flush(snd, 0.1)[0] == (0, 100)
 
 
@@ -49,7 +50,7 @@ def test_limited_transmit_does_not_count_in_flight_size_without_sack() -> None:
     for _ in range(3):
         ack(snd, 1, 0.1)
         flush(snd, 0.1)
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert snd.cc.ssthresh == 5000
 
 
@@ -59,7 +60,7 @@ def test_limited_transmit_does_not_count_in_flight_size_with_sack() -> None:
     for last in (2, 3, 4):
         ack(snd, 1, 0.1, seg(1, last))
         flush(snd, 0.1)
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert snd.cc.ssthresh == 5000
 
 
@@ -93,13 +94,13 @@ def test_duplicates_of_the_ack_that_ended_recovery_start_no_new_one() -> None:
     snd = in_flight(sack=False)
     flush(snd, expire(snd))
     ack(snd, 10_001, 0.5)  # the ACKs had been late, not the data
-    assert snd.recovery is Recovery.OPEN
+    assert snd.loss.state is Recovery.OPEN
     write(snd, 4000)
     flush(snd, 0.5)
     before = snd.cc.cwnd
     for _ in range(3):
         ack(snd, 10_001, 0.6)
-    assert snd.recovery is Recovery.OPEN
+    assert snd.loss.state is Recovery.OPEN
     assert snd.cc.cwnd == before
 
 
@@ -111,7 +112,7 @@ def test_a_shut_window_says_nothing_of_congestion_without_sack() -> None:
         now = expire(snd)
         flush(snd, now)
         ack(snd, 2000, now + 0.1, wnd=0)
-    assert (snd.cc.cwnd, snd.recovery) == (before, Recovery.OPEN)
+    assert (snd.cc.cwnd, snd.loss.state) == (before, Recovery.OPEN)
 
 
 # 8. test_sender_recovery.py -- RFC 5681 equation (2): cwnd += min(N, SMSS) in the slow start after
@@ -141,8 +142,10 @@ def test_an_ack_that_a_retransmission_brought_measures_nothing() -> None:
 def test_a_block_that_cuts_nothing_is_taken_however_many_flights_there_are() -> None:
     board = Scoreboard(16)
     for i in range(40):
-        board.on_sent(FIRST + 10 * i, FIRST + 10 * i + 10, 1.0)
-    assert board.on_sack([(FIRST + 10, FIRST + 390)], FIRST, FIRST + 400) == (380, 1.0)
+        send(board, FIRST + 10 * i, FIRST + 10 * i + 10, 1.0)
+    news = Arrivals()
+    board.on_sack([(FIRST + 10, FIRST + 390)], FIRST, FIRST + 400, news)
+    assert (news.size, news.sampled_at) == (380, 1.0)
 
 
 # 12. test_receiver.py -- `Reassembly` says that the first copy of a byte wins; a segment at RCV.NXT
