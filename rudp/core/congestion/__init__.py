@@ -10,6 +10,7 @@ from rudp.core.congestion.base import (
     CongestionControl,
     initial_cwnd,
 )
+from rudp.core.congestion.bbr import Bbr
 from rudp.core.congestion.cubic import Cubic
 from rudp.core.congestion.reno import Reno
 from rudp.core.congestion.window import WindowBased
@@ -18,6 +19,7 @@ __all__ = [
     "ALGORITHMS",
     "INFINITE_SSTHRESH",
     "AckSample",
+    "Bbr",
     "CongestionControl",
     "Cubic",
     "Reno",
@@ -28,5 +30,6 @@ __all__ = [
 ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {
     "reno": Reno,
     "cubic": Cubic,
+    "bbr": Bbr,
 }
 """The algorithms that `Config(congestion=...)` knows by name."""
