@@ -17,6 +17,7 @@ Deviations, each for a reason that lies in our surroundings:
   until where that bubble lasts instead, and judge samples by it.
 - Discontiguous lost ranges are not told to us; we count the ACKs that reveal losses, as Linux does.
 - CE marks, which the draft leaves open, count as losses.
+- Loss that does not depend on our rate is told apart from congestion: see `bbr_model`.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class Bbr(PathModel):
         self.app_limited = sample.app_limited or sample.prior_delivered <= self._bubble
         self.update_latest_delivery_signals(sample)
         self._update_congestion_signals(sample)
+        self.update_background_loss(sample)
         self.update_ack_aggregation(sample)
         self.check_full_bw_reached(sample)
         if self.state == STARTUP:
@@ -139,7 +141,7 @@ class Bbr(PathModel):
             # AdvanceLatestDeliverySignals()
             self.bw_latest = sample.delivery_rate
             self.inflight_latest = delivered - sample.prior_delivered
-            self.loss_events_in_round = 0
+            self.loss_events_in_round = self.lost_in_round = 0
         self.bw = min(self.max_bw, self.bw_shortterm)
         if not self._seen_rtt and sample.srtt > 0.0:
             self._seen_rtt = True
@@ -189,6 +191,7 @@ class Bbr(PathModel):
     def _handle_loss(self, sample: AckSample) -> None:
         """HandleLostPacket(), for all that this ACK showed to be lost."""
         self.loss_events_in_round += 1
+        self.lost_in_round += sample.newly_lost
         if self.note_loss(sample.delivered):
             self._save_state_upon_loss()
         if self.is_bw_probe_sample and self.is_inflight_too_high(sample):
@@ -212,7 +215,8 @@ class Bbr(PathModel):
         if not self.loss_round_start:
             return
         # AdaptLowerBoundsFromCongestion(): once a round, unless probing.
-        if self.is_loss_in_round and self.state not in (STARTUP, PROBE_REFILL, PROBE_UP):
+        probing = self.state in (STARTUP, PROBE_REFILL, PROBE_UP)
+        if self.is_loss_in_round and not probing and self.was_loss_unexplained():
             self.adapt_lower_bounds()
         self.is_loss_in_round = False
 

@@ -12,6 +12,14 @@ happen are in `bbr`. Names are the draft's, without its BBR prefix; the sections
 the draft's headings. The draft hears of each packet that is lost, and we of the bytes that
 were marked lost with each ACK: HandleLostPacket() is called once for an ACK, for all of them as if
 they were one packet, with the tx_in_flight and the losses of the newest data acknowledged.
+
+Deviation: background loss. The draft takes every loss for a sign of congestion, so that 2 % of it
+that have nothing to do with us (radio, a faulty line) end every probe, and the rate sinks to a third.
+What is lost while the round-trip time says that no queue stands does not depend on our rate; its
+share is measured, and only what is lost beyond that counts, with a margin of two standard
+deviations, since small flights lose by chance. It is limited to 5 %: a policer, or a buffer too
+short to be seen in the delay, is answered at least from there on. Without such loss all of this is
+the draft's.
 """
 
 from __future__ import annotations
@@ -33,6 +41,13 @@ STARTUP_PACING_GAIN: Final = 2.77
 PACING_MARGIN: Final = 0.99
 MAX_QUANTUM: Final = 65536
 MIN_PIPE_SEGMENTS: Final = 4
+
+# Background loss.
+MAX_BACKGROUND_LOSS: Final = 0.05
+CALM_FACTOR: Final = 1.125  # up to min_rtt times this, and
+CALM_MARGIN: Final = 0.002  # this many seconds for coarse timers, no queue stands
+CALM_MEMORY: Final = 0.95  # what a round trip leaves of the measurements before
+CALM_LEAST: Final = 50  # segments that make a measurement
 
 # The states (section 5.1). The order is that of the tables of gains in `bbr`.
 STARTUP: Final = 0
@@ -89,6 +104,11 @@ class PathModel(CongestionControl):
         self.loss_round_start = False
         self.is_loss_in_round = False
         self.loss_events_in_round = 0
+        self.lost_in_round = 0  # bytes
+        # Loss that has nothing to do with us.
+        self.background_loss = 0.0
+        self._calm_sent = 0.0
+        self._calm_lost = 0.0
         # Bounds.
         self.bw_shortterm = math.inf
         self.inflight_shortterm = math.inf
@@ -191,6 +211,21 @@ class PathModel(CongestionControl):
 
     # -- losses ----------------------------------------------------------------------------------
 
+    def update_background_loss(self, sample: AckSample) -> None:
+        if 0.0 <= sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN:
+            self._calm_sent += sample.acked + sample.newly_lost
+            self._calm_lost += sample.newly_lost
+        if self.round_start:
+            if self._calm_sent > CALM_LEAST * self.mss:
+                self.background_loss = min(self._calm_lost / self._calm_sent, MAX_BACKGROUND_LOSS)
+            self._calm_sent *= CALM_MEMORY
+            self._calm_lost *= CALM_MEMORY
+
+    def _explained(self, sent: float) -> float:
+        """How much of `sent` bytes may be lost with nobody to blame for it."""
+        expected = self.background_loss * sent
+        return expected + 2 * math.sqrt(expected * self.mss) if expected else 0.0
+
     def note_loss(self, delivered: int) -> bool:
         """NoteLoss(); True for the first of this round."""
         first = not self.is_loss_in_round
@@ -218,14 +253,23 @@ class PathModel(CongestionControl):
         self.inflight_latest = 0
 
     def is_inflight_too_high(self, sample: AckSample) -> bool:
-        return sample.lost > sample.tx_in_flight * LOSS_THRESH
+        lost, tx_in_flight = sample.lost, sample.tx_in_flight
+        return lost > tx_in_flight * LOSS_THRESH and lost > (
+            tx_in_flight * LOSS_THRESH + self._explained(tx_in_flight)
+        )
+
+    def was_loss_unexplained(self) -> bool:
+        """At the end of a round: its losses were more than there always are."""
+        sent = self.inflight_latest + self.lost_in_round
+        return self.lost_in_round > self._explained(sent)
 
     def inflight_at_loss(self, sample: AckSample) -> float:
         """At what volume in flight the losses crossed LossThresh (InflightAtLoss())."""
         size = sample.newly_lost
         inflight_prev = max(sample.tx_in_flight - size, 0)
         lost_prev = max(sample.lost - size, 0)
-        lost_prefix = (LOSS_THRESH * inflight_prev - lost_prev) / (1 - LOSS_THRESH)
+        thresh = LOSS_THRESH + self.background_loss
+        lost_prefix = (thresh * inflight_prev - lost_prev) / (1 - thresh)
         return inflight_prev + lost_prefix
 
     # -- volumes ---------------------------------------------------------------------------------
