@@ -254,7 +254,9 @@ class Flow:
         return rtts[len(rtts) // 2]
 
 
-def run(link: Link, flows: list[Flow], until: float, *events: tuple[float, Callable[[], object]]) -> None:
+def run(
+    link: Link, flows: list[Flow], until: float, *events: tuple[float, Callable[[], object]]
+) -> None:
     """Let virtual time pass, from 0. `events` are (moment, what to do then)."""
     wake: list[tuple[float, int, int]] = []  # moment, tie, flow
     tie = itertools.count()

@@ -12,6 +12,7 @@ from rudp.core.congestion.base import (
 )
 from rudp.core.congestion.bbr import Bbr
 from rudp.core.congestion.cubic import Cubic
+from rudp.core.congestion.ledbat import Ledbat
 from rudp.core.congestion.reno import Reno
 from rudp.core.congestion.window import WindowBased
 
@@ -22,6 +23,7 @@ __all__ = [
     "Bbr",
     "CongestionControl",
     "Cubic",
+    "Ledbat",
     "Reno",
     "WindowBased",
     "initial_cwnd",
@@ -31,5 +33,6 @@ ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {
     "reno": Reno,
     "cubic": Cubic,
     "bbr": Bbr,
+    "ledbat++": Ledbat,
 }
 """The algorithms that `Config(congestion=...)` knows by name."""

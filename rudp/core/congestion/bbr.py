@@ -292,7 +292,7 @@ class Bbr(PathModel):
 
     def _update_cycle_phase(self, sample: AckSample) -> None:
         state = self.state
-        if state == PROBE_CRUISE or state == PROBE_DOWN:
+        if state in (PROBE_CRUISE, PROBE_DOWN):
             if self._is_time_to_probe_bw(sample.now):
                 self._start_refill(sample.delivered)
             elif state == PROBE_DOWN and self._is_time_to_cruise(sample.in_flight):
@@ -408,7 +408,12 @@ class Bbr(PathModel):
         # ExitProbeRTT(), section 5.3.4.4
         self.reset_short_term_model()
         if self.full_bw_reached:
+            # Deviation: the draft begins the wait for the next probe anew, too. With a ProbeRTT
+            # every 5 s, which flows that share a queue need, that puts off every second probe,
+            # and probes are what makes such flows converge.
+            wait, stamp = self.bw_probe_wait, self.cycle_stamp
             self._start_down(now, delivered)
+            self.bw_probe_wait, self.cycle_stamp = wait, stamp
             self.state = PROBE_CRUISE
         else:
             self.state = STARTUP
@@ -438,7 +443,7 @@ class Bbr(PathModel):
             cwnd = min(cwnd, self._probe_rtt_cwnd())
         # BoundCwndForModel()
         cap = math.inf
-        if state == PROBE_CRUISE or state == PROBE_RTT:
+        if state in (PROBE_CRUISE, PROBE_RTT):
             cap = self.inflight_with_headroom()
         elif state >= PROBE_DOWN:
             cap = self.inflight_longterm
