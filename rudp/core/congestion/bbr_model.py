@@ -212,7 +212,8 @@ class PathModel(CongestionControl):
     # -- losses ----------------------------------------------------------------------------------
 
     def update_background_loss(self, sample: AckSample) -> None:
-        if 0.0 <= sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN:
+        calm = 0.0 <= sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN
+        if calm and self.state != PROBE_UP:
             self._calm_sent += sample.acked + sample.newly_lost
             self._calm_lost += sample.newly_lost
         if self.round_start:
