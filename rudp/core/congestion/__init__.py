@@ -10,7 +10,9 @@ from rudp.core.congestion.base import (
     CongestionControl,
     initial_cwnd,
 )
+from rudp.core.congestion.bbr import Bbr
 from rudp.core.congestion.cubic import Cubic
+from rudp.core.congestion.ledbat import Ledbat
 from rudp.core.congestion.reno import Reno
 from rudp.core.congestion.window import WindowBased
 
@@ -18,8 +20,10 @@ __all__ = [
     "ALGORITHMS",
     "INFINITE_SSTHRESH",
     "AckSample",
+    "Bbr",
     "CongestionControl",
     "Cubic",
+    "Ledbat",
     "Reno",
     "WindowBased",
     "initial_cwnd",
@@ -28,5 +32,7 @@ __all__ = [
 ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {
     "reno": Reno,
     "cubic": Cubic,
+    "bbr": Bbr,
+    "ledbat++": Ledbat,
 }
 """The algorithms that `Config(congestion=...)` knows by name."""
