@@ -9,7 +9,7 @@ is one UDP socket for many connections, `Config` holds every tunable and every l
 
 from rudp._version import __version__
 from rudp.core.config import Config, Keepalive
-from rudp.core.congestion import CongestionControl
+from rudp.core.congestion import AckSample, CongestionControl, WindowBased
 from rudp.core.state import State
 from rudp.core.tcp_info import TcpInfo
 from rudp.endpoint import Endpoint
@@ -19,6 +19,7 @@ from rudp.server import Server
 from rudp.transport import Transport
 
 __all__ = [
+    "AckSample",
     "Config",
     "CongestionControl",
     "Endpoint",
@@ -28,6 +29,7 @@ __all__ = [
     "StreamReader",
     "TcpInfo",
     "Transport",
+    "WindowBased",
     "__version__",
     "create_connection",
     "create_server",

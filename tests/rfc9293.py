@@ -59,7 +59,7 @@ _ICMP: Final = (
 REQUIREMENTS: Final = (
     # PUSH flag ---------------------------------------------------------------------------------
     _R("MAY-16", "3.9.1.2", "Data that was not pushed may be kept back and sent together.",
-       code="rudp/core/sender.py: Sender._avoid_silly_window",
+       code="rudp/core/send_state.py: SendState._avoid_silly_window",
        test="tests/wire/test_small_segments.py::test_nagle_holds_a_small_segment_while_data_is_on_its_way"),
     _R("SHLD-27", "3.9.1.2", "Several PSH bits should become one, on as large a segment as can be.",
        code="rudp/core/sender.py: Sender._emit",
@@ -96,7 +96,7 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_windows.py"
        "::test_old_data_within_a_window_that_has_shrunk_is_sent_again"),
     _R("SHLD-17", "3.8.6", "Data beyond a shrunken window should not time the connection out.",
-       code="rudp/core/sender.py: Sender._arm",
+       code="rudp/core/send_state.py: SendState._arm",
        test="tests/wire/test_windows.py"
        "::test_data_beyond_a_window_that_has_shrunk_does_not_time_out"),
     _R("MUST-34", "3.8.6", "A sender must bear a window that shrinks, and a negative usable one.",
@@ -113,15 +113,15 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_windows.py"
        "::test_a_shut_window_is_probed_after_an_rto_and_then_after_twice_as_long"),
     _R("SHLD-29", "3.8.6.1", "The first probe should come when the window was shut for an RTO.",
-       code="rudp/core/sender.py: Sender._arm",
+       code="rudp/core/send_state.py: SendState._persist",
        test="tests/wire/test_windows.py"
        "::test_a_shut_window_is_probed_after_an_rto_and_then_after_twice_as_long"),
     _R("SHLD-30", "3.8.6.1", "The time between probes should double from one to the next.",
-       code="rudp/core/sender.py: Sender.on_persist",
+       code="rudp/core/send_state.py: SendState.on_persist",
        test="tests/wire/test_windows.py"
        "::test_a_shut_window_is_probed_after_an_rto_and_then_after_twice_as_long"),
     _R("MUST-37", "3.8.6.1", "While a peer answers the probes, a shut window must not end it all.",
-       code="rudp/core/sender.py: Sender._arm",
+       code="rudp/core/send_state.py: SendState._arm",
        test="tests/wire/test_windows.py"
        "::test_a_peer_that_answers_may_keep_its_window_shut_for_ever"),
     _R("MAY-7", "3.8.6", "Old data beyond a shrunken window may be retransmitted as well.",
@@ -266,7 +266,7 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_time_wait.py::test_with_timestamps_the_later_syn_reopens"),
     # Retransmissions ---------------------------------------------------------------------------
     _R("MUST-19", "3.8.2", "Slow start, congestion avoidance and RTO back-off are required.",
-       code="rudp/core/congestion.py: Reno",
+       code="rudp/core/congestion/reno.py: Reno",
        test="tests/wire/test_congestion.py"
        "::test_in_slow_start_each_segment_that_arrives_lets_two_out"),
     _R("MAY-4", "3.8.1", "A retransmission may have the same IP identification.",
@@ -304,10 +304,10 @@ REQUIREMENTS: Final = (
     _R("MUST-49", "3.9.2", "The TTL of what is sent must be configurable.",
        differs=f"{_IP} IP_TTL is an option of the UDP socket, which the user may pass as sock=."),
     _R("MUST-38", "3.8.6.2.1", "A sender must not fill a window with silly segments.",
-       code="rudp/core/sender.py: Sender._avoid_silly_window",
+       code="rudp/core/send_state.py: SendState._avoid_silly_window",
        test="tests/wire/test_small_segments.py::test_a_part_of_a_segment_is_not_sent_into_a_small_window"),
     _R("SHLD-7", "3.7.4", "Nagle's algorithm should be there, to put small segments together.",
-       code="rudp/core/sender.py: Sender._avoid_silly_window",
+       code="rudp/core/send_state.py: SendState._avoid_silly_window",
        test="tests/wire/test_small_segments.py::test_nagle_holds_a_small_segment_while_data_is_on_its_way"),
     _R("MUST-17", "3.7.4", "An application must be able to turn it off for a connection.",
        code="rudp/core/config.py: Config.nodelay",
@@ -424,7 +424,7 @@ REQUIREMENTS: Final = (
        differs=f"{_IP} a portable UDP socket neither shows nor sets the ECN bits for each "
        "datagram. It is not offered in the SYN, and ECE and CWR are ignored."),
     _R("MAY-18", "3.8.2", "Other congestion control that conforms may be used.",
-       code="rudp/core/congestion.py: ALGORITHMS",
+       code="rudp/core/congestion/__init__.py: ALGORITHMS",
        test="tests/core/test_config.py"
        "::test_the_congestion_control_is_found_by_name_or_taken_as_it_is"),
 )

@@ -91,6 +91,16 @@ def test_half_close_gets_its_answer_after_its_own_side_has_ended() -> None:
     assert done.stdout.splitlines()[1:] == ["a", "b", "c"]
 
 
+def test_a_congestion_control_of_ones_own_moves_data_and_shows_its_window() -> None:
+    done = run(EXAMPLES / "congestion_control.py", 3)
+    assert (done.stderr, done.returncode) == ("", 0)
+    *lines, last = done.stdout.splitlines()
+    windows = [int(re.findall(r"cwnd (\d+) bytes", line)[0]) for line in lines]
+    assert len(windows) == 3
+    assert windows[0] < windows[-1]
+    assert last == "3000000 bytes arrived"
+
+
 def test_file_transfer_delivers_a_file_and_both_sides_print_its_digest(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     source, target = tmp_path / "source.bin", tmp_path / "target.bin"

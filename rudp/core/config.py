@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from rudp.core.congestion import ALGORITHMS, CongestionControl
+from rudp.core.congestion import ALGORITHMS, CongestionControl, WindowBased
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -66,7 +66,8 @@ class Config:
 
     # Congestion control and retransmission -------------------------------------------------
     congestion: str | type[CongestionControl] = "reno"
-    """Congestion control: the name of one in `rudp.core.congestion.ALGORITHMS`, or a class."""
+    """Congestion control: "reno", "cubic", "bbr" or "ledbat++", or a class of your own, made from
+    `rudp.CongestionControl` or `rudp.WindowBased`. See docs/congestion.md."""
     initial_window: int = 10
     """Initial congestion window in segments (RFC 6928)."""
     initial_rto: float = 1.0
@@ -187,6 +188,22 @@ def _check_types(config: Config) -> None:
         raise TypeError(
             f"Config.congestion is {congestion!r}; it has to be a name or a subclass of "
             "rudp.CongestionControl"
+        )
+    else:
+        _check_algorithm(congestion)
+
+
+def _check_algorithm(algorithm: type[CongestionControl]) -> None:
+    """What a class of the user's has to override, better said now than by the first ACK."""
+    base: type[CongestionControl] = CongestionControl
+    required: tuple[str, ...] = ("on_ack", "on_loss", "on_timeout")
+    if issubclass(algorithm, WindowBased) and algorithm.on_ack is WindowBased.on_ack:
+        base, required = WindowBased, ("grow", "reduced")
+    missing = [name for name in required if getattr(algorithm, name) is getattr(base, name)]
+    if missing:
+        raise TypeError(
+            f"Config.congestion is {algorithm!r}; it has to override {' and '.join(missing)} of "
+            f"rudp.{base.__name__}"
         )
 
 

@@ -244,6 +244,7 @@ class Connection:
                 self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
         if snd.give_up_deadline <= now:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
+        snd.on_loss_timer(now)  # a loss probe comes before the RTO
         if snd.rto_deadline <= now:
             # Nothing has ever arrived: the path may drop what is marked ECT.
             self.ect = self.ect and snd.una > snd.iss + 1
@@ -452,5 +453,3 @@ def open_passive(
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)
     return connection
-
-

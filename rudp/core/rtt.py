@@ -23,7 +23,17 @@ class RttEstimator:
     `srtt` is 0.0 until the first sample. `rto` includes the back-off of past timeouts.
     """
 
-    __slots__ = ("_backoff", "_base", "latest", "max_rto", "min_rto", "min_rtt", "rttvar", "srtt")
+    __slots__ = (
+        "_backoff",
+        "_base",
+        "latest",
+        "max_rto",
+        "min_rto",
+        "min_rtt",
+        "rto",
+        "rttvar",
+        "srtt",
+    )
 
     def __init__(self, initial_rto: float, min_rto: float, max_rto: float) -> None:
         self.srtt = 0.0
@@ -34,10 +44,7 @@ class RttEstimator:
         self.max_rto = max_rto
         self._base = initial_rto  # the RTO without back-off
         self._backoff = 1
-
-    @property
-    def rto(self) -> float:
-        return min(self._base * self._backoff, self.max_rto)
+        self.rto = min(initial_rto, max_rto)
 
     def sample(self, rtt: float) -> None:
         """Take a new measurement, in seconds; ends the back-off."""
@@ -54,20 +61,38 @@ class RttEstimator:
             # RFC 6298 section 2.3; RTTVAR first, since it uses the old SRTT.
             self.rttvar += BETA * (abs(self.srtt - rtt) - self.rttvar)
             self.srtt += ALPHA * (rtt - self.srtt)
+        self._estimate()
+
+    def _estimate(self) -> None:
+        """The RTO that SRTT and RTTVAR make, without back-off."""
         variation = K * self.rttvar
         rto = self.srtt + (variation if variation > GRANULARITY else GRANULARITY)
         # RFC 6298 sections 2.4 and 2.5. Deviation: the floor is 0.2 s by default, see
         # Config.min_rto.
-        self._base = self.min_rto if rto < self.min_rto else min(rto, self.max_rto)
+        if rto < self.min_rto:
+            rto = self.min_rto
+        elif rto > self.max_rto:
+            rto = self.max_rto
+        self._base = self.rto = rto
         self._backoff = 1
+
+    def on_spurious_timeout(self, rtt: float) -> None:
+        """A timeout came too early: the answer was under way, and took `rtt` seconds."""
+        # RFC 4015 section 3.2, step (5): SRTT <- max(SRTT_prev, RTT-SAMPLE) and so on, so that the
+        # next timeout is not as wrong. The back-off ends.
+        self.srtt = max(self.srtt, rtt)
+        self.rttvar = max(self.rttvar, rtt / 2)
+        self._estimate()
 
     def back_off(self) -> None:
         """Double the RTO (RFC 6298 section 5.5)."""
         if self._base * self._backoff < self.max_rto:
             self._backoff *= 2
+        self.rto = min(self._base * self._backoff, self.max_rto)
 
     def restart_after_syn_timeout(self) -> None:
         """RFC 6298 section 5.7: a lost SYN makes the RTO 3 seconds when data begins."""
         if self.srtt == 0.0:
             self._base = min(max(3.0, self._base), self.max_rto)
         self._backoff = 1
+        self.rto = self._base

@@ -1,6 +1,6 @@
 """What became of the data in flight: who has it, what is lost, what was sent again.
 
-RFC 2018 and 6675, on ranges of bytes. A `Flight` is a range that was sent at one moment; a SACK
+RFC 2018 and 8985, on ranges of bytes. A `Flight` is a range that was sent at one moment; a SACK
 cuts it where it has to, and neighbours that the peer has are joined again. So the cost of an ACK
 is per range that it changes, never per segment.
 
@@ -8,10 +8,13 @@ is per range that it changes, never per segment.
        | in flight |  lost  | sacked |  lost  |  sacked  | in flight |
        +-----------+--------+--------+--------+----------+-----------+
 
+There are two orders. `flights` is that of the sequence space; and what is in flight is linked in
+the order in which it was sent last, from `oldest` on, which is the order that RACK asks for.
+
 The *pipe* (RFC 6675 section 2) is the sum of what is in flight: a lost range leaves it, and comes
 back when it is sent again.
 
-Not here: when to send (`sender`), and how much (`congestion`).
+Not here: what makes a loss (`rack`, `recovery`), when to send (`sender`), how much (`congestion`).
 """
 
 from __future__ import annotations
@@ -21,38 +24,101 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final
 
+from rudp.core.delivery_rate import Stamp
+
 IN_FLIGHT: Final = 0
 LOST: Final = 1
 SACKED: Final = 2
 
-DUP_THRESH: Final = 3
-"""RFC 6675 section 2: how much evidence makes a loss."""
-
 MAX_SACK_BLOCKS: Final = 4
 """A header holds no more; a peer's ACK never costs more than this many look-ups."""
+
+NONE: Final = 1 << 62
+"""No sequence number: above all that there are."""
 
 _start = attrgetter("start")
 
 
 class Flight:
-    """Bytes [start, end) and the fate they share; `sent_at` is their last transmission."""
+    """Bytes [start, end) and the fate they share.
 
-    __slots__ = ("end", "retransmitted", "sent_at", "start", "state")
+    `sent_at` and `number` tell of their last transmission. Transmissions are counted, since several
+    go out at the same moment.
+    """
 
-    def __init__(
-        self, start: int, end: int, sent_at: float, state: int = IN_FLIGHT, again: bool = False
-    ) -> None:
+    __slots__ = (
+        "end",
+        "newer",
+        "number",
+        "older",
+        "retransmitted",
+        "sent_at",
+        "stamp",
+        "start",
+        "state",
+    )
+
+    def __init__(self, start: int, end: int, number: int, sent_at: float, stamp: Stamp) -> None:
         self.start = start
         self.end = end
+        self.number = number
         self.sent_at = sent_at
-        self.state = state
-        self.retransmitted = again
+        self.stamp = stamp
+        self.state = IN_FLIGHT
+        self.retransmitted = False
+        self.older: Flight | None = None
+        self.newer: Flight | None = None
+
+
+class Arrivals:
+    """What one ACK is the first to say has arrived. There is one for each connection, refilled."""
+
+    __slots__ = (
+        "again",
+        "lowest_once",
+        "newest",
+        "newest_at",
+        "newest_end",
+        "sampled_at",
+        "size",
+        "stamp",
+        "stamped",
+        "trusted",
+    )
+
+    def __init__(self) -> None:
+        self.clear(0.0)
+
+    def clear(self, trusted: float) -> None:
+        """Before an ACK: what was sent again after the moment `trusted` cannot be what it heard."""
+        self.trusted = trusted
+        self.size = 0  # bytes
+        self.sampled_at = -1.0  # when the last went out that was sent just once (Karn); -1.0: none
+        self.again = False  # SND.UNA passed over something that was sent again
+        self.lowest_once = NONE  # where the first of it stands that was sent just once
+        # By RFC 8985: the transmission, sent last, that has certainly arrived; 0: none
+        self.newest = 0
+        self.newest_at = 0.0
+        self.newest_end = 0
+        self.stamp: Stamp | None = None  # of what was sent last, certain or not
+        self.stamped = 0
 
 
 class Scoreboard:
     """The flights between `snd.una` and `snd.nxt`, in order and without gaps."""
 
-    __slots__ = ("_hint", "_lost_edge", "flights", "high_sacked", "limit", "lost", "pipe", "sacked")
+    __slots__ = (
+        "_hint",
+        "flights",
+        "high_sacked",
+        "limit",
+        "lost",
+        "newest",
+        "oldest",
+        "pipe",
+        "sacked",
+        "sends",
+    )
 
     def __init__(self, limit: int) -> None:
         self.flights: list[Flight] = []
@@ -61,27 +127,54 @@ class Scoreboard:
         self.lost = 0
         self.sacked = 0
         self.high_sacked = 0  # end of the highest range that the peer has
-        self._lost_edge = 0  # IsLost() was answered for all below this
+        self.oldest: Flight | None = None  # of what is in flight, by the last transmission
+        self.newest: Flight | None = None
+        self.sends = 0  # transmissions so far
         self._hint = 0  # no lost flight starts below this
 
     # -- what we did -----------------------------------------------------------------------------
 
-    def on_sent(self, start: int, end: int, now: float) -> None:
+    def on_sent(self, start: int, end: int, now: float, stamp: Stamp) -> None:
         """New data [start, end) went out."""
-        self.flights.append(Flight(start, end, now))
+        number = self.sends = self.sends + 1
+        flight = Flight(start, end, number, now, stamp)
+        self.flights.append(flight)
         self.pipe += end - start
+        newest = self.newest
+        if newest is None:
+            self.oldest = flight
+        else:
+            flight.older = newest
+            newest.newer = flight
+        self.newest = flight
 
-    def on_retransmitted(self, flight: Flight, end: int, now: float) -> None:
-        """The lost `flight` went out again, up to `end`."""
+    def on_retransmitted(self, flight: Flight, end: int, now: float, stamp: Stamp) -> None:
+        """The lost `flight` went out again, up to `end`: less of it, or what is lost behind it."""
         assert flight.state == LOST
-        if end < flight.end:
-            self._split(self._index(flight.start), end)
+        if end != flight.end:
+            index = self._index(flight.start)
+            if end > flight.end:
+                self._absorb(index, end)
+            else:
+                self._split(index, end)
         self._hint = flight.end
         flight.state = IN_FLIGHT
-        flight.retransmitted = True
-        flight.sent_at = now
         self.lost -= flight.end - flight.start
         self.pipe += flight.end - flight.start
+        self._sent_again(flight, now, stamp)
+
+    def on_probed(self, flight: Flight, now: float, stamp: Stamp) -> None:
+        """`flight`, which nothing is known of, went out once more."""
+        self._unlink(flight)
+        self._sent_again(flight, now, stamp)
+
+    def _sent_again(self, flight: Flight, now: float, stamp: Stamp) -> None:
+        number = self.sends = self.sends + 1
+        flight.retransmitted = True
+        flight.number = number
+        flight.sent_at = now
+        flight.stamp = stamp
+        self._link_after(self.newest, flight)
 
     def next_lost(self) -> Flight | None:
         """The first flight that is lost and was not sent again since."""
@@ -94,131 +187,154 @@ class Scoreboard:
         self._hint = flights[index].start
         return flights[index]
 
+    def lost_run(self, flight: Flight, limit: int) -> int:
+        """Where the lost data ends that begins with `flight`; no further than `limit` bytes on."""
+        end = flight.end
+        if end - flight.start >= limit:
+            return flight.start + limit
+        flights = self.flights
+        index = self._index(flight.start) + 1
+        while index < len(flights) and flights[index].state == LOST:
+            end = flights[index].end
+            if end - flight.start >= limit:
+                return flight.start + limit
+            index += 1
+        return end
+
+    def last_segment(self, limit: int, mss: int) -> Flight | None:
+        """The last segment in flight, as a flight of its own: small ones are joined to a full one.
+
+        Data ends at `limit`; what is beyond is a FIN. None if the last flight is not in flight.
+        """
+        flights = self.flights
+        last = flights[-1]
+        if last.state != IN_FLIGHT:
+            return None
+        start = last.start + max(min(last.end, limit) - last.start - 1, 0) // mss * mss
+        if start > last.start:
+            self._split(len(flights) - 1, start)
+            return flights[-1]
+        while len(flights) > 1:
+            before = flights[-2]
+            if before.state != IN_FLIGHT or min(last.end, limit) - before.start > mss:
+                break
+            last.start = before.start
+            self._unlink(before)
+            del flights[-2]
+        return last
+
     # -- what the peer said ----------------------------------------------------------------------
 
-    def on_ack(self, una: int) -> tuple[int, float]:
-        """All below `una` has arrived.
-
-        Returns the bytes that this is news for, and when the last of them went out: -1.0 if no
-        part of it was sent just once (Karn's algorithm, RFC 6298 section 3).
-        """
-        last = self.flights[-1]
-        if una >= last.end and len(self.flights) == 1 and last.state == IN_FLIGHT:
-            # All of it, as nearly always.
-            delivered = self.pipe
-            self.clear()
-            return delivered, -1.0 if last.retransmitted else last.sent_at
-        delivered, sent_at, whole, ambiguous = 0, -1.0, 0, False
+    def on_ack(self, una: int, news: Arrivals) -> None:
+        """All below `una` has arrived."""
+        whole = 0
         for flight in self.flights:
             if flight.start >= una:
                 break
             length = min(una, flight.end) - flight.start
-            if flight.state == IN_FLIGHT:
-                self.pipe -= length
-            elif flight.state == LOST:
-                self.lost -= length
-            else:
+            if flight.state == SACKED:
                 self.sacked -= length
-            if flight.state != SACKED:
-                delivered += length
-                ambiguous |= flight.retransmitted
-                sent_at = max(sent_at, flight.sent_at)
+            else:
+                news.again |= flight.retransmitted
+                self._arrived(flight, length, news)
             if flight.end > una:
                 flight.start = una
                 break
+            if flight.state == IN_FLIGHT:
+                self._unlink(flight)
             whole += 1
         del self.flights[:whole]
-        # What was sent once may have waited at the peer for what was sent again.
-        return delivered, -1.0 if ambiguous else sent_at
+        if news.again:
+            news.sampled_at = -1.0  # the rest may have waited at the peer for what was sent again
 
-    def on_sack(self, blocks: Sequence[tuple[int, int]], una: int, nxt: int) -> tuple[int, float]:
-        """The peer has these ranges. Returns the same as `on_ack`."""
-        delivered, sent_at = 0, -1.0
+    def on_sack(
+        self, blocks: Sequence[tuple[int, int]], una: int, nxt: int, news: Arrivals
+    ) -> None:
+        """The peer has these ranges."""
         for left, right in blocks[:MAX_SACK_BLOCKS]:
             # A block below SND.UNA is a DSACK (RFC 2883); one beyond SND.NXT is a lie or an echo
             # from an older connection. Neither says anything of what is in flight.
-            if not una <= left < right <= nxt or left == una:
-                continue
-            news, when = self._on_block(left, right)
-            delivered += news
-            sent_at = max(sent_at, when)
-        return delivered, sent_at
+            if una < left < right <= nxt:
+                self._on_block(left, right, news)
 
-    def _on_block(self, left: int, right: int) -> tuple[int, float]:
+    def _on_block(self, left: int, right: int, news: Arrivals) -> None:
         flights = self.flights
         first = self._index(left)
         if flights[first].state == SACKED and flights[first].end >= right:
-            return 0, -1.0
+            return
         if len(flights) + 2 > self.limit and not self._fits(left, right):
-            return 0, -1.0  # cut into too many pieces: this block will be told again
+            return  # cut into too many pieces: this block will be told again
         first = self._cut(left)
         after = self._cut(right)
-        delivered, sent_at = 0, -1.0
         for flight in flights[first:after]:
-            length = flight.end - flight.start
             if flight.state == SACKED:
                 continue
+            length = flight.end - flight.start
+            self._arrived(flight, length, news)
             if flight.state == IN_FLIGHT:
-                self.pipe -= length
-            else:
-                self.lost -= length
+                self._unlink(flight)
             flight.state = SACKED
-            delivered += length
-            if not flight.retransmitted:
-                sent_at = max(sent_at, flight.sent_at)
-        self.sacked += delivered
+            self.sacked += length
         self.high_sacked = max(self.high_sacked, right)
         self._join(first, after)
-        return delivered, sent_at
+
+    def _arrived(self, flight: Flight, length: int, news: Arrivals) -> None:
+        """The first `length` bytes of `flight` are out of the network."""
+        if flight.state == IN_FLIGHT:
+            self.pipe -= length
+        else:
+            self.lost -= length
+        news.size += length
+        sent_at, number = flight.sent_at, flight.number
+        if number >= news.stamped:
+            news.stamped = number
+            news.stamp = flight.stamp
+        if flight.retransmitted:
+            if sent_at > news.trusted:
+                return
+        else:
+            if flight.start < news.lowest_once:
+                news.lowest_once = flight.start
+            if sent_at > news.sampled_at:
+                news.sampled_at = sent_at
+        if number >= news.newest:
+            end = flight.start + length
+            if number > news.newest or end > news.newest_end:
+                news.newest_end = end
+            news.newest = number
+            news.newest_at = sent_at
 
     # -- what we make of it ----------------------------------------------------------------------
 
-    def mark_lost(self, mss: int) -> int:
-        """Find what is lost by RFC 6675's IsLost(); returns how many bytes are so by now.
-
-        IsLost() holds for all below a point: where DupThresh ranges, or more than
-        (DupThresh - 1) * SMSS bytes, that the peer has lie above.
-        """
-        flights, ranges, above = self.flights, 0, 0
-        for index in range(self._index(self.high_sacked - 1), -1, -1):
-            flight = flights[index]
-            if flight.state != SACKED:
-                continue
-            ranges += 1
-            above += flight.end - flight.start
-            if ranges >= DUP_THRESH or above > (DUP_THRESH - 1) * mss:
-                return self._mark_lost_below(flight.start)
-        return 0
-
-    def _mark_lost_below(self, edge: int) -> int:
-        if edge <= self._lost_edge:
-            return 0
-        flights, marked = self.flights, 0
-        for index in range(max(0, self._index(self._lost_edge)), len(flights)):
-            flight = flights[index]
-            if flight.start >= edge:
-                break
-            if flight.state == IN_FLIGHT and not flight.retransmitted:
-                marked += self._lose(flight)
-        self._lost_edge = edge
-        return marked
+    def lose(self, flight: Flight) -> int:
+        """`flight`, which was in flight, is lost. Returns its bytes."""
+        length = flight.end - flight.start
+        flight.state = LOST
+        self._unlink(flight)
+        self.pipe -= length
+        self.lost += length
+        self._hint = min(self._hint, flight.start)
+        return length
 
     def mark_head_lost(self, mss: int) -> int:
-        """Without SACK: the segment at `snd.una` is lost (RFC 6582). Returns the bytes marked."""
+        """The segment at `snd.una` is lost (RFC 6582). Returns the bytes marked."""
         if not self.flights:
             return 0
         head = self.flights[0]
+        if head.state != IN_FLIGHT:
+            return 0
         if head.end - head.start > mss:
             self._split(0, head.start + mss)
-        return self._lose(head) if head.state == IN_FLIGHT else 0
+        return self.lose(head)
 
-    def mark_all_lost(self) -> None:
-        """After a timeout: whatever the peer does not have is lost."""
+    def mark_all_lost(self) -> int:
+        """Whatever the peer does not have is lost. Returns the bytes marked."""
         if not self.flights:
-            return
+            return 0
         # RFC 2018 section 8, RFC 6675 section 5.1: if the peer claims to have the very first
         # byte and does not acknowledge it, it has reneged; believe no SACK that came before.
         reneged = self.flights[0].state == SACKED
+        marked = 0
         for flight in self.flights:
             if flight.state == SACKED and reneged:
                 self.sacked -= flight.end - flight.start
@@ -226,23 +342,64 @@ class Scoreboard:
                 flight.state = IN_FLIGHT
                 flight.retransmitted = True  # when it arrived is not known
             if flight.state == IN_FLIGHT:
-                self._lose(flight)
-        self._lost_edge = self.flights[-1].end
+                marked += self.lose(flight)
+        return marked
+
+    def revive(self) -> None:
+        """Nothing was lost after all: what was not sent again yet is in flight as before."""
+        if not self.lost:
+            return
+        in_flight: list[Flight] = []
+        for flight in self.flights:
+            if flight.state == LOST:
+                self.lost -= flight.end - flight.start
+                self.pipe += flight.end - flight.start
+                flight.state = IN_FLIGHT
+            if flight.state == IN_FLIGHT:
+                in_flight.append(flight)
+        in_flight.sort(key=lambda flight: (flight.number, flight.end))
+        self.oldest = self.newest = None
+        for flight in in_flight:
+            flight.older = flight.newer = None
+            self._link_after(self.newest, flight)
 
     def clear(self) -> None:
         """Nothing is in flight any more."""
+        for flight in self.flights:
+            flight.older = flight.newer = None  # no cycles are left for the garbage collector
         self.flights.clear()
+        self.oldest = self.newest = None
         self.pipe = self.lost = self.sacked = 0
 
-    # -- ranges ----------------------------------------------------------------------------------
+    # -- the order of transmission ---------------------------------------------------------------
 
-    def _lose(self, flight: Flight) -> int:
-        length = flight.end - flight.start
-        flight.state = LOST
-        self.pipe -= length
-        self.lost += length
-        self._hint = min(self._hint, flight.start)
-        return length
+    def _link_after(self, older: Flight | None, flight: Flight) -> None:
+        """`flight` was sent right after `older`, or before all that there is."""
+        newer = self.oldest if older is None else older.newer
+        flight.older = older
+        flight.newer = newer
+        if older is None:
+            self.oldest = flight
+        else:
+            older.newer = flight
+        if newer is None:
+            self.newest = flight
+        else:
+            newer.older = flight
+
+    def _unlink(self, flight: Flight) -> None:
+        older, newer = flight.older, flight.newer
+        if older is not None:
+            older.newer = newer
+        elif self.oldest is flight:
+            self.oldest = newer
+        if newer is not None:
+            newer.older = older
+        elif self.newest is flight:
+            self.newest = older
+        flight.older = flight.newer = None
+
+    # -- ranges ----------------------------------------------------------------------------------
 
     def _index(self, seq: int) -> int:
         """The index of the flight that holds `seq`, or of the last before it."""
@@ -267,9 +424,21 @@ class Scoreboard:
     def _split(self, index: int, seq: int) -> None:
         flight = self.flights[index]
         assert flight.start < seq < flight.end
-        rest = Flight(seq, flight.end, flight.sent_at, flight.state, flight.retransmitted)
+        rest = Flight(seq, flight.end, flight.number, flight.sent_at, flight.stamp)
+        rest.state = flight.state
+        rest.retransmitted = flight.retransmitted
         flight.end = seq
         self.flights.insert(index + 1, rest)
+        if flight.state == IN_FLIGHT:
+            self._link_after(flight, rest)
+
+    def _absorb(self, index: int, end: int) -> None:
+        """Let the lost flight at `index` go on up to `end`, in place of those behind it."""
+        flights = self.flights
+        after = self._cut(end) if end < flights[-1].end else len(flights)
+        assert all(flight.state == LOST for flight in flights[index:after])
+        flights[index].end = end
+        del flights[index + 1 : after]
 
     def _join(self, first: int, after: int) -> None:
         """Make one flight of the sacked ones at [first, after) and of their sacked neighbours."""

@@ -107,7 +107,7 @@ def snapshot(c: Connection) -> TcpInfo:
         retransmits=snd.timeouts if established else c.handshake.retransmissions,
         total_retrans=snd.total_retransmissions + c.handshake.retransmissions,
         bytes_sent=snd.bytes_sent,
-        bytes_retrans=snd.bytes_retransmitted,
+        bytes_retrans=snd.loss.retransmitted,
         bytes_acked=max(0, min(snd.una, snd.buffer.end) - snd.iss - 1),
         bytes_received=rcv.bytes_received,
         segs_out=c.segs_out,

@@ -13,6 +13,9 @@ from rudp.core.seq import MASK, unwrap
 
 TICK: Final = 0.001
 
+MAX_AGE: Final = 600_000
+"""Ticks: an echo of anything older makes no sense."""
+
 STALE_AFTER: Final = 24 * 86400.0
 """RFC 7323 section 5.5: TS.Recent means nothing after 24 days of silence."""
 
@@ -34,7 +37,11 @@ class Timestamps:
     def sent_at(self, echo: int, now: float) -> float:
         """When the segment went out that carried `echo` as TSval; -1.0 if that makes no sense."""
         ticks = (self.clock(now) - echo) & MASK
-        return now - ticks * TICK if ticks < 600_000 else -1.0
+        return now - ticks * TICK if ticks < MAX_AGE else -1.0
+
+    def precedes(self, echo: int, moment: float) -> bool:
+        """`echo` is the TSval of something that went out before `moment`, by a tick at least."""
+        return 0 < (self.clock(moment) - echo) & MASK < MAX_AGE
 
     def start(self, value: int, now: float) -> None:
         """The peer's SYN carried `value`."""

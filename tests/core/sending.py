@@ -2,14 +2,16 @@
 
 The first byte of the stream stands at `FIRST`, just below 2**32. The sender has measured one round
 trip of 0.1 s, so that its RTO is 0.3 s; its segments have 1000 bytes and its initial window is ten
-of them.
+of them. It is not paced, unless a test asks for `congestion="reno"`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from rudp.core.config import Config
+from rudp.core.congestion import AckSample, Reno
 from rudp.core.segment import ACK, FIN, PSH, Segment
 from rudp.core.sender import Sender
 from rudp.core.timestamps import Timestamps
@@ -26,6 +28,14 @@ Sent = tuple[int, int]
 """Offsets: from, to."""
 
 
+class Unpaced(Reno):
+    """Reno that lets everything out at once that its window has room for."""
+
+    def on_ack(self, sample: AckSample) -> None:
+        super().on_ack(sample)
+        self.pacing_rate = math.inf
+
+
 def stream(start: int, end: int) -> bytes:
     """The bytes [start, end) that the application writes."""
     return bytes(i % 251 for i in range(start, end))
@@ -35,6 +45,7 @@ def established(
     wnd: int = 1 << 20, *, mss: int = MSS, sack: bool = True, avoid: bool = False, **config: Any
 ) -> Sender:
     """Just established; with `avoid` in congestion avoidance, where cwnd hardly moves."""
+    config.setdefault("congestion", Unpaced)
     snd = Sender(Config(**config), ISS)
     snd.una = FIRST
     snd.wnd = snd.max_wnd = wnd
@@ -91,8 +102,18 @@ def ack(
 
 
 def expire(snd: Sender) -> float:
-    """The clock goes on to the next deadline and the timer expires there; returns that moment."""
+    """The clock goes on to the next deadline and the timer expires there; returns that moment.
+
+    The timers of RACK and of the tail loss probe are passed over: `tick` has them, too.
+    """
+    snd.loss_deadline = math.inf
+    return tick(snd)
+
+
+def tick(snd: Sender) -> float:
+    """The clock goes on to the next deadline, whatever it is for; returns that moment."""
     now = snd.next_deadline()
+    snd.on_loss_timer(now)
     if snd.rto_deadline <= now:
         snd.on_rto(now)
     if snd.persist_deadline <= now:

@@ -9,11 +9,31 @@ from typing import Any
 import pytest
 
 from rudp.core.config import MAX_WINDOW, MIN_MSS, Config, Keepalive
-from rudp.core.congestion import CongestionControl, Reno
+from rudp.core.congestion import (
+    AckSample,
+    Bbr,
+    CongestionControl,
+    Cubic,
+    Ledbat,
+    Reno,
+    WindowBased,
+)
 
 
 class Own(CongestionControl):
     """A congestion control of the user's."""
+
+    def on_ack(self, sample: AckSample) -> None: ...
+    def on_loss(self, in_flight: int, now: float) -> None: ...
+    def on_timeout(self, in_flight: int, first: bool, now: float) -> None: ...
+
+
+class OwnWindow(WindowBased):
+    """One that keeps most of what is there."""
+
+    def grow(self, acked: int, sample: AckSample) -> None: ...
+    def reduced(self, in_flight: int) -> int:
+        return in_flight
 
 
 def test_the_defaults_are_valid_and_those_of_the_rfcs() -> None:
@@ -59,7 +79,7 @@ def test_a_config_does_not_change_but_is_varied() -> None:
         ("backlog", [1], [0]),
         ("max_connections", [1], [0]),
         ("max_time_wait", [1], [0]),
-        ("congestion", ["reno", Reno, Own], ["", "vegas"]),
+        ("congestion", ["reno", "ledbat++", Cubic, Own, OwnWindow], ["", "vegas"]),
     ],
 )
 def test_values_at_the_edge_are_taken_and_beyond_it_refused(
@@ -100,13 +120,46 @@ def test_the_message_names_the_field_the_value_and_what_would_do() -> None:
 
 
 def test_an_unknown_algorithm_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match="reno"):
+    with pytest.raises(ValueError) as caught:
         Config(congestion="tahoe")
+    assert str(caught.value) == (
+        "Config.congestion is 'tahoe'; it has to be one of bbr, cubic, ledbat++, reno, or a class"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm"), [("reno", Reno), ("cubic", Cubic), ("bbr", Bbr), ("ledbat++", Ledbat)]
+)
+def test_the_congestion_control_is_found_by_name(
+    name: str, algorithm: type[CongestionControl]
+) -> None:
+    assert Config(congestion=name).congestion_control() is algorithm
 
 
 def test_the_congestion_control_is_found_by_name_or_taken_as_it_is() -> None:
     assert Config().congestion_control() is Reno
     assert Config(congestion=Own).congestion_control() is Own
+    assert Config(congestion=OwnWindow).congestion_control() is OwnWindow
+
+
+@pytest.mark.parametrize("bad", [Reno(1000, 10), int, object, None])
+def test_what_is_no_class_of_congestion_control_is_refused(bad: Any) -> None:
+    with pytest.raises(TypeError, match=r"a name or a subclass of rudp\.CongestionControl$"):
+        Config(congestion=bad)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "what"),
+    [
+        (CongestionControl, r"on_ack and on_loss and on_timeout of rudp\.CongestionControl"),
+        (type("Half", (Own,), {"on_ack": CongestionControl.on_ack}), r"on_ack of rudp"),
+        (WindowBased, r"grow and reduced of rudp\.WindowBased"),
+        (type("NoGrowth", (WindowBased,), {"reduced": Reno.reduced}), r"override grow of rudp"),
+    ],
+)
+def test_an_algorithm_that_lacks_a_method_is_refused_by_its_name(lacking: Any, what: str) -> None:
+    with pytest.raises(TypeError, match=what):
+        Config(congestion=lacking)
 
 
 @pytest.mark.parametrize(

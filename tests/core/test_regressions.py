@@ -9,10 +9,12 @@ import pytest
 from rudp.core.config import Keepalive
 from rudp.core.congestion import Reno
 from rudp.core.reassembly import Reassembly
-from rudp.core.scoreboard import Scoreboard
-from rudp.core.sender import Recovery
+from rudp.core.recovery import Recovery
+from rudp.core.scoreboard import Arrivals, Scoreboard
 from rudp.deadlines import Deadlines
+from tests.core.acks import heard
 from tests.core.receiving import NXT, arrive, read_all, receiver, sacks
+from tests.core.scoreboards import send
 from tests.core.sending import FIRST, MSS, ack, established, expire, flush, write
 from tests.core.test_sender_persist import shut
 from tests.core.test_sender_recovery import in_flight, seg
@@ -36,7 +38,7 @@ def test_three_duplicate_acks_of_small_segments_start_recovery() -> None:
         flush(snd, 0.0)
     for last in (200, 300, 400):
         ack(snd, 0, 0.1, (100, last))
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert flush(snd, 0.1)[0] == (0, 100)
 
 
@@ -48,7 +50,7 @@ def test_limited_transmit_does_not_count_in_flight_size_without_sack() -> None:
     for _ in range(3):
         ack(snd, 1, 0.1)
         flush(snd, 0.1)
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert snd.cc.ssthresh == 5000
 
 
@@ -58,7 +60,7 @@ def test_limited_transmit_does_not_count_in_flight_size_with_sack() -> None:
     for last in (2, 3, 4):
         ack(snd, 1, 0.1, seg(1, last))
         flush(snd, 0.1)
-    assert snd.recovery is Recovery.FAST
+    assert snd.loss.state is Recovery.FAST
     assert snd.cc.ssthresh == 5000
 
 
@@ -92,13 +94,13 @@ def test_duplicates_of_the_ack_that_ended_recovery_start_no_new_one() -> None:
     snd = in_flight(sack=False)
     flush(snd, expire(snd))
     ack(snd, 10_001, 0.5)  # the ACKs had been late, not the data
-    assert snd.recovery is Recovery.OPEN
+    assert snd.loss.state is Recovery.OPEN
     write(snd, 4000)
     flush(snd, 0.5)
     before = snd.cc.cwnd
     for _ in range(3):
         ack(snd, 10_001, 0.6)
-    assert snd.recovery is Recovery.OPEN
+    assert snd.loss.state is Recovery.OPEN
     assert snd.cc.cwnd == before
 
 
@@ -110,7 +112,7 @@ def test_a_shut_window_says_nothing_of_congestion_without_sack() -> None:
         now = expire(snd)
         flush(snd, now)
         ack(snd, 2000, now + 0.1, wnd=0)
-    assert (snd.cc.cwnd, snd.recovery) == (before, Recovery.OPEN)
+    assert (snd.cc.cwnd, snd.loss.state) == (before, Recovery.OPEN)
 
 
 # 8. test_sender_recovery.py -- RFC 5681 equation (2): cwnd += min(N, SMSS) in the slow start after
@@ -140,8 +142,10 @@ def test_an_ack_that_a_retransmission_brought_measures_nothing() -> None:
 def test_a_block_that_cuts_nothing_is_taken_however_many_flights_there_are() -> None:
     board = Scoreboard(16)
     for i in range(40):
-        board.on_sent(FIRST + 10 * i, FIRST + 10 * i + 10, 1.0)
-    assert board.on_sack([(FIRST + 10, FIRST + 390)], FIRST, FIRST + 400) == (380, 1.0)
+        send(board, FIRST + 10 * i, FIRST + 10 * i + 10, 1.0)
+    news = Arrivals()
+    board.on_sack([(FIRST + 10, FIRST + 390)], FIRST, FIRST + 400, news)
+    assert (news.size, news.sampled_at) == (380, 1.0)
 
 
 # 12. test_receiver.py -- `Reassembly` says that the first copy of a byte wins; a segment at RCV.NXT
@@ -211,14 +215,13 @@ def test_keepalive_refuses_a_wrong_type_by_the_name_of_the_field() -> None:
             Keepalive(**bad)  # type: ignore[arg-type]
 
 
-# 18. test_congestion.py -- on_idle keeps the bytes counted towards the old, larger window: the
-#     first ACK of one byte then adds many segments. (Put "i" for on_idle back into the property
-#     test at the end of that file.)
+# 18. test_reno.py -- idleness keeps the bytes counted towards the old, larger window: the first ACK
+#     of one byte then adds many segments.
 def test_idleness_begins_the_count_of_avoidance_anew() -> None:
     cc = Reno(MSS, 10)
     cc.cwnd = cc.ssthresh = 100 * MSS
-    cc.on_ack(99 * MSS, True, 1.0)
-    cc.on_idle(2.0)
+    heard(cc, 99 * MSS, 1.0)
+    cc.on_restart(1.0, 0.3, 2.0)
     cc.ssthresh = 5 * MSS
-    cc.on_ack(1, True, 2.1)
+    heard(cc, 1, 2.1)
     assert cc.cwnd == 10 * MSS

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from rudp.core.sender import MAX_SUPER, Recovery
+from rudp.core.recovery import Recovery
+from rudp.core.sender import MAX_SUPER
 from tests.core.sending import (
     FIRST,
     MSS,
@@ -285,7 +286,8 @@ def test_no_new_data_goes_into_a_window_that_shrank() -> None:
     flush(snd, 0.0)
     ack(snd, 1000, 0.1, wnd=3000)
     assert flush(snd, 0.1) == []
-    assert snd.next_deadline() == snd.rto_deadline < math.inf
+    assert snd.rto_deadline < math.inf
+    assert snd.persist_deadline == math.inf
 
 
 def test_lost_data_beyond_a_shrunken_window_waits_but_its_first_segment_is_tried() -> None:
@@ -381,7 +383,17 @@ def test_a_timestamp_of_the_first_copy_measures_nothing_once_there_is_a_second()
     flush(snd, now)
     ack(snd, 1000, now + 0.01, echoed=0.0)
     assert snd.rtt.latest == 0.1
-    assert snd.rtt.rto == pytest.approx(2 * RTO)
+
+
+def test_a_timestamp_of_the_first_copy_makes_the_next_timeout_later() -> None:
+    # RFC 4015 section 3.2, step (5): the answer took 0.31 s, so SRTT + 4 * SRTT/2.
+    snd = established()
+    write(snd, 1000)
+    flush(snd, 0.0)
+    now = expire(snd)
+    flush(snd, now)
+    ack(snd, 1000, now + 0.01, echoed=0.0)
+    assert snd.rtt.rto == pytest.approx(3 * 0.31)
 
 
 def test_the_round_trip_is_measured_on_the_newest_data_that_is_acknowledged() -> None:
@@ -459,4 +471,4 @@ def test_clear_leaves_nothing_to_do() -> None:
     snd.clear()
     assert snd.next_deadline() == math.inf
     assert snd.board.flights == []
-    assert snd.recovery is Recovery.OPEN
+    assert snd.loss.state is Recovery.OPEN

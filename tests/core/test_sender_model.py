@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from rudp.core.sender import Recovery, Sender
+from rudp.core.recovery import Recovery
+from rudp.core.sender import Sender
 from tests.core.sending import FIRST, MSS, ack, established, stream
 
 TOTAL = 60_000
@@ -85,7 +86,7 @@ class Run:
         snd = self.snd
         while True:
             before = snd.nxt
-            probe = snd.persist_deadline < math.inf
+            probe, tail = snd.persist_deadline < math.inf, snd.loss.probe.end
             transmission = snd.next_transmission(self.now, False)
             if transmission is None:
                 break
@@ -98,7 +99,7 @@ class Run:
                 beyond = end - FIRST - self.edges
                 assert beyond <= 0 or (probe and end - seq == 1)
                 assert snd.flight_size <= 40_000 + 1
-                if snd.sack and not probe:
+                if snd.loss.sack and not probe and snd.loss.probe.end == tail:
                     assert snd.board.pipe <= max(snd.cc.cwnd, MSS) + 1
             else:
                 assert end <= before
@@ -121,8 +122,8 @@ class Run:
             assert math.isinf(snd.rto_deadline) != math.isinf(snd.persist_deadline)
         else:
             assert snd.next_deadline() == math.inf
-        if snd.recovery is not Recovery.OPEN:
-            assert snd.una < snd.recovery_point <= snd.nxt
+        if snd.loss.state is not Recovery.OPEN:
+            assert snd.una < snd.loss.point <= snd.nxt
 
     def deliver(self) -> None:
         """A segment on its way arrives, mostly the oldest; the peer answers."""
@@ -172,6 +173,7 @@ class Run:
         if snd.next_deadline() == math.inf:
             return
         self.now = max(self.now, snd.next_deadline())
+        snd.on_loss_timer(self.now)
         if snd.rto_deadline <= self.now:
             snd.on_rto(self.now)
         if snd.persist_deadline <= self.now:

@@ -208,7 +208,7 @@ def test_a_syn_without_the_timestamps_of_before_is_told_by_its_number(
 
 
 def test_the_latest_timestamp_counts_not_that_of_the_handshake(script: Script) -> None:
-    script.established(ts=True)
+    script.established(ts=True, sack=False)
     script.write_eof()
     script.expect("> F. 1:1(0) ack 1")
     script.advance(0.125)

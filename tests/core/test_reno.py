@@ -1,4 +1,4 @@
-"""How much may be in flight, by RFC 5681 and 6928."""
+"""Reno, and the window that every loss-based algorithm shares: RFC 5681, 6928, 7661."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rudp.core.congestion import ALGORITHMS, INFINITE_SSTHRESH, CongestionControl, Reno
 from rudp.core.congestion import initial_cwnd as initial
+from tests.core.acks import heard
 
 MSS = 1000
 
@@ -40,33 +41,33 @@ def test_a_connection_begins_in_slow_start() -> None:
 
 def test_slow_start_grows_by_what_was_acknowledged() -> None:
     cc = reno()
-    cc.on_ack(300, True, 1.0)
-    cc.on_ack(2 * MSS, True, 1.0)
+    heard(cc, 300, 1.0)
+    heard(cc, 2 * MSS, 1.0)
     assert cc.cwnd == 12300
 
 
 def test_cwnd_that_was_not_used_does_not_grow() -> None:
     cc = reno()
-    cc.on_ack(5 * MSS, False, 1.0)
+    heard(cc, 5 * MSS, 1.0, cwnd_limited=False)
     assert cc.cwnd == 10 * MSS
 
 
 def test_congestion_avoidance_adds_a_segment_for_each_window() -> None:
     cc = reno(ssthresh=10 * MSS)
     for _ in range(9):
-        cc.on_ack(MSS, True, 1.0)
+        heard(cc, MSS, 1.0)
     assert cc.cwnd == 10 * MSS
-    cc.on_ack(MSS, True, 1.0)
+    heard(cc, MSS, 1.0)
     assert cc.cwnd == 11 * MSS
-    cc.on_ack(14 * MSS, True, 1.0)
+    heard(cc, 14 * MSS, 1.0)
     assert cc.cwnd == 12 * MSS
-    cc.on_ack(9 * MSS, True, 1.0)  # 3 of the 14 count for this round
+    heard(cc, 9 * MSS, 1.0)  # 3 of the 14 count for this round
     assert cc.cwnd == 13 * MSS
 
 
 def test_slow_start_ends_at_ssthresh_within_one_ack() -> None:
     cc = reno(ssthresh=12 * MSS)
-    cc.on_ack(20 * MSS, True, 1.0)
+    heard(cc, 20 * MSS, 1.0)
     # 2 segments of slow start; the other 18 make one round of avoidance, and half of another.
     assert cc.cwnd == 13 * MSS
 
@@ -85,9 +86,9 @@ def test_a_loss_leaves_two_segments_at_least() -> None:
 
 def test_a_loss_begins_the_count_of_avoidance_anew() -> None:
     cc = reno(ssthresh=10 * MSS)
-    cc.on_ack(9 * MSS, True, 1.0)
+    heard(cc, 9 * MSS, 1.0)
     cc.on_loss(10 * MSS, 1.0)
-    cc.on_ack(4 * MSS, True, 1.0)
+    heard(cc, 4 * MSS, 1.0)
     assert cc.cwnd == 5 * MSS
 
 
@@ -106,11 +107,38 @@ def test_a_second_timeout_on_the_same_data_keeps_the_threshold() -> None:
 
 def test_idleness_takes_cwnd_back_to_the_restart_window() -> None:
     cc = reno(cwnd=50 * MSS, ssthresh=30 * MSS)
-    cc.on_idle(1.0)
-    assert (cc.cwnd, cc.ssthresh) == (10 * MSS, 30 * MSS)
+    cc.on_restart(0.29, 0.3, 1.0)
+    assert (cc.cwnd, cc.ssthresh) == (50 * MSS, 30 * MSS)
+    cc.on_restart(0.3, 0.3, 1.0)
+    assert cc.cwnd == 10 * MSS
     cc.cwnd = 3 * MSS
-    cc.on_idle(1.0)
+    cc.on_restart(1.0, 0.3, 1.0)
     assert cc.cwnd == 3 * MSS
+
+
+def test_idleness_leaves_three_quarters_of_the_window_as_threshold() -> None:
+    """RFC 7661 section 4.4.3: what the path took before, slow start may reach again."""
+    cc = reno(cwnd=50 * MSS, ssthresh=30 * MSS)
+    cc.on_restart(1.0, 0.3, 1.0)
+    assert cc.ssthresh == 37_500
+    cc = reno(cwnd=32 * MSS, ssthresh=30 * MSS)
+    cc.on_restart(1.0, 0.3, 1.0)
+    assert cc.ssthresh == 30 * MSS
+
+
+def test_a_window_not_used_for_five_minutes_is_halved() -> None:
+    """RFC 7661 section 4.4.3, and again after each further five minutes."""
+    cc = reno(cwnd=38 * MSS, ssthresh=20 * MSS)
+    heard(cc, MSS, 10.0)
+    for now in (10.1, 310.0):
+        heard(cc, MSS, now, cwnd_limited=False)
+        assert cc.cwnd == 38 * MSS
+    heard(cc, MSS, 310.2, cwnd_limited=False)
+    assert (cc.cwnd, cc.ssthresh) == (19 * MSS, 28_500)
+    heard(cc, MSS, 610.0, cwnd_limited=False)
+    assert cc.cwnd == 19 * MSS
+    heard(cc, MSS, 610.3, cwnd_limited=False)
+    assert cc.cwnd == 10 * MSS
 
 
 def test_recovery_ends_with_cwnd_as_the_loss_left_it() -> None:
@@ -126,19 +154,28 @@ def test_the_names_that_config_knows_are_congestion_controls() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from("aalt"), st.integers(1, 10**6), st.booleans())),
+    st.lists(st.tuples(st.sampled_from("aalrtiu"), st.integers(1, 10**6), st.booleans())),
     st.integers(200, 65483),
 )
 def test_cwnd_is_never_below_one_segment(events: list[tuple[str, int, bool]], mss: int) -> None:
-    cc = Reno(mss, 10)
+    cc, highest = Reno(mss, 10), initial(mss, 10)
     for what, amount, flag in events:
         before = cc.cwnd
         if what == "a":
-            cc.on_ack(amount, flag, 1.0)
-            assert before <= cc.cwnd <= before + max(amount, mss)
+            heard(cc, amount, progress=flag, in_flight=min(amount, cc.ssthresh), srtt=0.1)
+            assert cc.cwnd <= max(before + max(amount, mss), cc.ssthresh + mss)
+            assert cc.pacing_rate > 0
         elif what == "l":
             cc.on_loss(amount, 1.0)
+        elif what == "r":
+            cc.on_recovered(1.0)
+        elif what == "i":
+            cc.on_restart(1.0, 0.3, 1.0)
+        elif what == "u":
+            cc.on_undo(1.0)
+            assert cc.cwnd <= max(before, highest)
         else:
             cc.on_timeout(amount, flag, 1.0)
+        highest = max(highest, cc.cwnd)
         assert cc.cwnd >= mss
         assert cc.ssthresh >= 2 * mss
