@@ -236,7 +236,8 @@ async def test_ipv6_leaves_twenty_bytes_less_for_a_segment() -> None:
         for endpoint in (six, four):
             with pytest.raises(ConnectionRefusedError):
                 await endpoint.open_connection(*endpoint.sockname[:2])
-    first, second = (s.mss for way, s, _ in watch.seen if way == ">" and s.flags & ~(ECE | CWR) == SYN)
+    syns = [s for way, s, _ in watch.seen if way == ">" and s.flags & ~(ECE | CWR) == SYN]
+    first, second = (syn.mss for syn in syns)
     # IP header, UDP header, TCP header: 40 + 8 + 20 and 20 + 8 + 20.
     assert first is not None
     assert second is not None

@@ -328,7 +328,7 @@ class Connection:
         """Both SYNs are acknowledged."""
         self.set_state(ESTABLISHED)
         self.handshake.stop()
-        self.ect = self.ecn
+        self.ect = self.snd.loss.ecn = self.ecn
         if self.config.keepalive is not None:
             self.keepalive = KeepaliveTimer(self.config.keepalive, now)
         self.events.append(Event.ESTABLISHED)

@@ -128,7 +128,8 @@ def test_where_nothing_that_may_be_marked_arrives_it_is_given_up(script: Script)
     script.sent()
     script.marks()
     script.write(bytes(1000))
-    script.expect("> P. 1001:2001(1000) ack 1")
+    # "for any reason (because of a retransmit timeout, ...)": it says CWR (section 6.1.2).
+    script.expect("> P.W 1001:2001(1000) ack 1")
     assert script.marks() == [0]
 
 
@@ -166,3 +167,40 @@ def test_without_agreement_a_mark_means_nothing(script: Script) -> None:
     script.inject("< P. 1:1001(1000) ack 1", ce=True)
     script.advance(0.05)
     script.expect("> . 1:1(0) ack 1001")
+
+
+# -- what the sender does: section 6.1.2 -----------------------------------------------------------
+
+
+def test_an_echo_shrinks_the_window_once_and_is_answered_with_cwr(script: Script) -> None:
+    script.established(config=Config(congestion="reno"), ecn=True)
+    script.write(bytes(10 * 1460))
+    script.sent()
+    script.inject("< .E 1:1(0) ack 2921")
+    info = script.connection.tcp_info()
+    assert info.snd_ssthresh == 5 * 1460
+    assert info.lost == info.total_retrans == 0
+    script.inject("< .E 1:1(0) ack 14601")  # the rest of the window
+    assert script.connection.tcp_info().snd_ssthresh == 5 * 1460
+    script.write(bytes(2920))
+    script.expect("> .W 14601:16061(1460) ack 1", "> P. 16061:17521(1460) ack 1")
+
+
+def test_an_echo_in_the_next_window_counts_again(script: Script) -> None:
+    script.established(config=Config(congestion="reno"), ecn=True)
+    script.write(bytes(10 * 1460))
+    script.sent()
+    script.inject("< .E 1:1(0) ack 14601")
+    first = script.connection.tcp_info().snd_ssthresh
+    script.write(bytes(10 * 1460))
+    script.sent()
+    script.inject("< .E 1:1(0) ack 16061")
+    assert script.connection.tcp_info().snd_ssthresh < first
+
+
+def test_without_agreement_an_echo_means_nothing(script: Script) -> None:
+    script.established(config=Config(congestion="reno"))
+    script.write(bytes(10 * 1460))
+    script.sent()
+    script.inject("< .E 1:1(0) ack 14601")
+    assert script.connection.tcp_info().snd_ssthresh > 1 << 40
