@@ -41,7 +41,7 @@ from typing import Any
 import linkemu
 import plot
 from ends import LOOPS  # It also finds rudp, in a checkout with nothing installed.
-from rows import ROWS, SCAVENGER, Result, Row, Share, Subject
+from rows import ROWS, SCAVENGER, Result, Row, Scavengers, Share, Subject
 from trial import Figures, TrialError
 
 import rudp
@@ -64,7 +64,7 @@ def subjects(asked: list[str], rows: list[Row]) -> list[Subject]:
     default = str(rudp.Config().congestion)
     found.append(Subject("rudp", "rudp", None, default))
     wanted = [*asked]
-    if any(row.name == "scavengers" for row in rows):
+    if any(isinstance(row, Scavengers) for row in rows):
         wanted.append(SCAVENGER)
     if any(isinstance(row, Share) for row in rows):
         wanted.append("cubic")
@@ -93,10 +93,9 @@ def measured_by(row: Row, everyone: list[Subject], asked: list[str]) -> list[Sub
         one
         for one in row.chosen(everyone)
         if not one.is_rudp
-        or one.congestion is None
+        or one.is_default
         or one.congestion in asked
-        or isinstance(row, Share)
-        or row.name == "scavengers"
+        or isinstance(row, Share | Scavengers)
     ]
 
 

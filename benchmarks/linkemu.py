@@ -342,7 +342,8 @@ def main() -> None:
     for name, direction in zip(("forth", "back"), directions, strict=True):
         report[name] = asdict(direction.counts)
         report[f"samples_{name}"] = direction.samples
-    print(json.dumps(report))
+    with suppress(BrokenPipeError):  # The opener may have died.
+        print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

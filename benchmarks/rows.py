@@ -41,6 +41,10 @@ class Subject:
     def is_rudp(self) -> bool:
         return self.module == "rudp"
 
+    @property
+    def is_default(self) -> bool:
+        return self.is_rudp and self.congestion is None
+
 
 KERNEL_CUBIC = Subject("kernel cubic", "asyncio", "cubic", "cubic")
 
@@ -95,7 +99,7 @@ class Row:
     def verdict(self, result: Result, best: float) -> tuple[str, bool] | None:
         """What is demanded of this subject, and whether it was met; None if nothing is. `best` is
         the better kernel's goodput."""
-        if not result.subject.is_rudp or math.isnan(best):
+        if not result.subject.is_default or math.isnan(best):
             return None
         met = result.figures["mbits"] >= BEST_SHARE * best
         return f"at least {BEST_SHARE:g} of the better kernel", met
@@ -114,12 +118,12 @@ class Bloat(Row):
         return self.forth.delay + MTU / self.forth.rate + self.back.delay
 
     def verdict(self, result: Result, best: float) -> tuple[str, bool] | None:
-        judged = super().verdict(result, best)
-        if judged is None or not result.subject.algorithm.startswith("bbr"):
-            return judged
-        calm = result.figures["rtt"] <= MOST_INFLATION * self.base
-        words = f"{judged[0]}, round trip at most {MOST_INFLATION:g} times the base"
-        return words, judged[1] and calm
+        demands = [super().verdict(result, best)]
+        if result.subject.is_rudp and result.subject.algorithm.startswith("bbr"):
+            calm = result.figures["rtt"] <= MOST_INFLATION * self.base
+            demands.append((f"round trip at most {MOST_INFLATION:g} times the base", calm))
+        made = [one for one in demands if one is not None]
+        return (", ".join(one[0] for one in made), all(one[1] for one in made)) if made else None
 
 
 @dataclass(frozen=True)
