@@ -1,15 +1,26 @@
-"""benchmarks/loopback.py runs and reports in the shape it promises, whatever the speeds."""
+"""The benchmarks run and report in the shape that they promise, whatever the speeds."""
 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-LOOPBACK = Path(__file__).parent.parent / "benchmarks" / "loopback.py"
+from benchmarks.linkemu import missing
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+LOOPBACK = BENCHMARKS / "loopback.py"
+LINK = BENCHMARKS / "link.py"
+
+NO_LINK = missing()
+needs_link = pytest.mark.skipif(NO_LINK is not None, reason=str(NO_LINK))
 
 FIGURES = {
     "bulk": [("bulk, one way", "Gbit/s")],
@@ -70,5 +81,96 @@ def test_the_table_and_the_json_have_a_row_for_each_figure_and_loop(
 @pytest.mark.parametrize("wrong", [("--rounds", "0"), ("--seconds", "0"), ("--only", "latency")])
 def test_wrong_arguments_are_refused_with_a_sentence(wrong: tuple[str, str]) -> None:
     done = run(*wrong)
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+
+
+# link
+
+
+@pytest.fixture
+def nothing_left_behind() -> Iterator[None]:
+    """After the test, no namespace is there whose process is not."""
+    yield
+    for name in namespaces():
+        process = Path("/proc", name.split("-")[2])
+        assert process.exists(), f"{name} was left behind"
+
+
+def namespaces() -> list[str]:
+    directory = Path("/run/netns")
+    return [one.name for one in directory.glob("rudp-link-*")] if directory.exists() else []
+
+
+@needs_link
+@pytest.mark.usefixtures("nothing_left_behind")
+def test_a_row_of_the_link_has_a_line_for_each_subject_and_a_verdict_on_rudp(
+    tmp_path: Path,
+) -> None:
+    report, picture = tmp_path / "report.json", tmp_path / "picture.svg"
+    command = [sys.executable, str(LINK), "--only", "small-queue", "--rounds", "1", "--seconds"]
+    command += ["1", "--algorithm", "nonesuch", "--json", str(report), "--svg", str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no congestion control 'nonesuch'" in done.stderr
+
+    about, _, table = done.stdout.partition("\n\n")
+    assert "Python 3." in about
+    header, *lines = table.splitlines()
+    assert " ".join(header.split()) == "link over Mbit/s of best rtt ms CPU % result"
+    kernels = [line.split("25 packets ")[1].split()[1] for line in lines[:-1]]
+    assert set(kernels) <= {"cubic", "bbr"}
+    assert "rudp" in lines[-1]
+    assert "(at least 0.9 of the better kernel)" in lines[-1]
+
+    data = json.loads(report.read_text())
+    assert [one["subject"] for one in data["results"]] == [
+        *(f"kernel {n}" for n in kernels),
+        "rudp",
+    ]
+    for one in data["results"]:
+        figures = one["figures"]
+        assert 0 <= figures["mbits"] < 10
+        assert 0.03 < figures["rtt"] < 0.2
+        assert len(one["rounds"]) == 1
+    assert data["results"][-1]["met"] in (True, False)
+    texts = [element.text for element in ElementTree.parse(picture).iter()]
+    assert "10 Mbit/s, 30 ms, 3 %, 25 packets" in texts
+
+
+@needs_link
+@pytest.mark.usefixtures("nothing_left_behind")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_benchmark_of_the_link_that_is_interrupted_cleans_up(number: int) -> None:
+    command = [sys.executable, str(LINK), "--only", "clean"]
+    before = set(namespaces())
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        limit = time.monotonic() + 30
+        while set(namespaces()) <= before and time.monotonic() < limit:
+            time.sleep(0.05)
+        time.sleep(0.5)  # In the midst of it, wherever that is.
+        process.send_signal(number)
+        _out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"interrupted; all is cleaned up\n")
+
+
+def test_without_the_right_to_make_a_link_the_benchmark_says_so_and_does_nothing() -> None:
+    command = [sys.executable, str(LINK), "--only", "clean"]
+    if NO_LINK is None:
+        # PR_CAPBSET_DROP (24) of CAP_NET_ADMIN and CAP_SYS_ADMIN: root in a container, as it were.
+        drop = "[ctypes.CDLL(None).prctl(24, c, 0, 0, 0) for c in (12, 21)]"
+        again = "os.execv(sys.argv[1], sys.argv[1:])"
+        command = [sys.executable, "-c", f"import ctypes, os, sys; {drop}; {again}", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("an emulated link needs ")
+    if NO_LINK is None:
+        assert "root" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [("--rounds", "0"), ("--seconds", "0"), ("--only", "nonesuch")])
+def test_wrong_arguments_of_the_link_are_refused_with_a_sentence(wrong: tuple[str, str]) -> None:
+    command = [sys.executable, str(LINK), *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
     assert "error:" in done.stderr
