@@ -373,6 +373,11 @@ class LossRecovery:
         self.retransmitted += flight.end - flight.start
         self.calm = False
 
+    def on_probe_of_new_data(self, nxt: int) -> None:
+        """The loss probe goes out as new data, up to `nxt`."""
+        self.probe.on_sent(nxt, False)
+        self.calm = False
+
     def on_reordering_timer(self, una: int, nxt: int, now: float) -> None:
         """What was late is lost now, if nothing has come (RFC 8985 section 6.2, step 5)."""
         self.delivered = 0

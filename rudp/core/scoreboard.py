@@ -247,6 +247,31 @@ class Scoreboard:
         if news.again:
             news.sampled_at = -1.0  # the rest may have waited at the peer for what was sent again
 
+    def on_ack_in_order(self, una: int) -> Flight:
+        """As `on_ack`, where all was sent once and nothing was SACKed.
+
+        Returns the newest flight of which something has arrived.
+        """
+        flights = self.flights
+        flight = flights[0]
+        self.pipe -= una - flight.start
+        if una >= flights[-1].end:
+            flight = flights[-1]
+            self.clear()
+            return flight
+        whole = 0
+        while flight.end <= una:
+            arrived = flight
+            whole += 1
+            flight = flights[whole]
+            arrived.newer = flight.older = None
+        self.oldest = flight
+        del flights[:whole]
+        if flight.start < una:
+            flight.start = una
+            return flight
+        return arrived
+
     def on_sack(
         self, blocks: Sequence[tuple[int, int]], una: int, nxt: int, news: Arrivals
     ) -> None:
@@ -365,9 +390,11 @@ class Scoreboard:
 
     def clear(self) -> None:
         """Nothing is in flight any more."""
-        for flight in self.flights:
-            flight.older = flight.newer = None  # no cycles are left for the garbage collector
-        self.flights.clear()
+        flights = self.flights
+        if len(flights) > 1:
+            for flight in flights:
+                flight.older = flight.newer = None  # leave the garbage collector no cycles
+        flights.clear()
         self.oldest = self.newest = None
         self.pipe = self.lost = self.sacked = 0
 

@@ -44,6 +44,8 @@ class SendBuffer:
     def slice(self, start: int, end: int) -> Buffer:
         """The bytes [start, end), uncopied if one chunk holds them all."""
         assert self.start <= start < end <= self.end
+        if end == self.end and start == self._starts[-1]:
+            return self._chunks[-1]  # a message by itself
         index = bisect_right(self._starts, start) - 1
         chunk = self._chunks[index]
         offset = start - self._starts[index]

@@ -55,6 +55,8 @@ class SendState:
         self.persist_deadline = math.inf
         self.give_up_deadline = math.inf
         self._persist_interval = 0.0
+        # Seconds until a peer that says nothing is given up: RFC 5482, else R2.
+        self._patience = config.user_timeout or config.r2
         self._probe = 0  # a timer allows one transmission
         self.timeouts = 0  # expiries since the last progress
 
@@ -169,9 +171,22 @@ class SendState:
         if self.rto_deadline == math.inf:
             self.rto_deadline = now + self.rtt.rto  # RFC 6298 section 5.1
         if self.give_up_deadline == math.inf:
-            self.give_up_deadline = now + self._patience()
+            self.give_up_deadline = now + self._patience
         if self.loss.sack:
             self._arm_for_loss(now, probe)
+
+    def _watch(self, now: float) -> None:
+        """As `_arm`, for data that went out, or was acknowledged, just now and in perfect order."""
+        rto = self.rtt.rto
+        if self.rto_deadline == math.inf:
+            self.rto_deadline = now + rto  # RFC 6298 section 5.1
+        if self.give_up_deadline == math.inf:
+            self.give_up_deadline = now + self._patience
+        if self.loss.sack:
+            # RFC 8985 section 7.2: the probe's time begins anew.
+            deadline = now + probe_timeout(self.rtt.srtt, self.nxt - self.una <= self.mss)
+            last = self.rto_deadline
+            self.loss_deadline = deadline if deadline < last else last
 
     def _arm_for_loss(self, now: float, probe: bool) -> None:
         """RFC 8985 section 8: one timer for RACK's reordering window and for the probe."""
@@ -198,7 +213,7 @@ class SendState:
         # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
         # the user set a limit.
         if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
-            patience = self._patience()
+            patience = self._patience
             after_probe = self.persist_deadline + min(patience, self._persist_interval)
             self.give_up_deadline = max(now + patience, after_probe)
         self.rto_deadline = self.loss_deadline = math.inf
@@ -228,7 +243,3 @@ class SendState:
         self.persist_deadline = self.give_up_deadline = math.inf
         self._probe = 0
         self.timeouts = 0
-
-    def _patience(self) -> float:
-        """Seconds until a peer that says nothing is given up: RFC 5482, else R2."""
-        return self.config.user_timeout or self.config.r2

@@ -19,12 +19,10 @@ from rudp.core.config import MIN_MSS, Config
 from rudp.core.congestion import AckSample
 from rudp.core.pacing import QUANTUM
 from rudp.core.recovery import Recovery
-from rudp.core.scoreboard import Flight
 from rudp.core.segment import CWR, ECE, FIN, PSH, Buffer, Segment
 from rudp.core.send_buffer import SendBuffer
 from rudp.core.send_state import LOSS_PROBE, WINDOW_PROBE, SendState
 from rudp.core.timestamps import Timestamps
-from rudp.core.tlp import probe_timeout
 from rudp.core.undo import FRTO_NEW_DATA, FRTO_OFF
 
 MAX_SUPER: Final = 65000
@@ -73,15 +71,14 @@ class Sender(SendState):
 
         `timestamps`: to read the echo in `seg` by; None if they were not agreed on.
         """
-        loss, ack = self.loss, seg.ack
-        una, nxt = self.una, self.nxt
+        loss, ack, nxt = self.loss, seg.ack, self.nxt
+        simple = loss.calm and not seg.sack_blocks and not seg.flags & ECE
+        if simple and ack > self.una and self.persist_deadline == math.inf:
+            self._on_ack_in_order(ack, now)
+            return
+        una = self.una
         if una == nxt and not window_changed:
             return  # nothing is under way, and nothing was said: it came to bring data
-        flights = loss.board.flights
-        simple = loss.calm and not seg.sack_blocks and not seg.flags & ECE
-        if simple and ack == nxt and len(flights) == 1 and self.persist_deadline == math.inf:
-            self._on_ack_of_one(flights[0], now)
-            return
         before = loss.in_flight()
         progress = ack > una
         shut = self.persist_deadline < math.inf  # then it answers a window probe
@@ -101,36 +98,37 @@ class Sender(SendState):
             self._tell(before, progress, ece, now)
         self._arm(now, heard=True, probe=progress)
 
-    def _on_ack_of_one(self, flight: Flight, now: float) -> None:
-        """All that was out was one flight, sent once, and all of it has arrived: the echo's ACK.
+    def _on_ack_in_order(self, ack: int, now: float) -> None:
+        """All that is out was sent once, and an ACK advances in it: as nearly always.
 
-        The same as the rest of `on_ack` does, without what such an ACK cannot bring: RACK and undo
-        learn nothing from it.
+        The same as the rest of `on_ack` does, without what such an ACK cannot bring: recovery
+        learns nothing from it.
         """
-        loss, rtt, board = self.loss, self.rtt, self.board
-        sample = loss.sample = now - flight.sent_at
-        rtt.sample(sample)
-        size = board.pipe
-        board.clear()
-        self.una = self.nxt
-        self.buffer.release(self.nxt)
-        loss.delivered = size
-        told = self.sample
+        loss, rtt, board, told = self.loss, self.rtt, self.board, self.sample
+        told.prior_in_flight = board.pipe
+        newest = board.on_ack_in_order(ack)
+        told.rtt = now - newest.sent_at
+        rtt.sample(told.rtt)
         told.now = now
-        told.acked = told.prior_in_flight = size
+        told.acked = ack - self.una
         told.progress = True
-        told.newly_lost = told.in_flight = 0
-        told.rtt = sample
+        told.newly_lost = 0
+        told.in_flight = board.pipe
         told.srtt = rtt.srtt
         told.min_rtt = rtt.min_rtt
         told.cwnd_limited = self._cwnd_limited
         told.recovering = told.ece = False
-        loss.rate.on_delivered(size, flight.stamp, now, told)
+        loss.rate.on_delivered(told.acked, newest.stamp, now, told)
+        self.una = ack
+        self.buffer.release(ack)
         self.cc.on_ack(told)
         self.timeouts = 0
         self._quiet_since = now
+        # RFC 6298 sections 5.2 and 5.3
         self.rto_deadline = self.give_up_deadline = self.loss_deadline = math.inf
-        if self._pending:
+        if ack < self.nxt and self.wnd:
+            self._watch(now)
+        elif ack < self.buffer.end or self.fin_queued:
             self._arm(now, heard=True)
 
     def _tell(self, before: int, progress: bool, ece: bool, now: float) -> None:
@@ -163,7 +161,7 @@ class Sender(SendState):
         self.held_back = False
         self._pacer.deadline = math.inf
         unsent = self.buffer.end - self.nxt
-        if self.una == self.nxt and 0 < unsent <= self.mss and self._simple(unsent, more):
+        if 0 < unsent <= self.mss and self.una == self.nxt and self._simple(unsent, more):
             return self._send_alone(unsent, now)
         if self._probe:
             probe, self._probe = self._probe, 0
@@ -191,10 +189,9 @@ class Sender(SendState):
 
     def _send_alone(self, unsent: int, now: float) -> tuple[int, Buffer, int]:
         """The small message of which an echo is made: the same as `_new_data` would do."""
-        loss, cc, rtt = self.loss, self.cc, self.rtt
-        start, rto = self.nxt, rtt.rto
+        loss, cc, start = self.loss, self.cc, self.nxt
         if self._quiet_since >= 0.0:
-            cc.on_restart(now - self._quiet_since, rto, now)
+            cc.on_restart(now - self._quiet_since, self.rtt.rto, now)
         end = self.nxt = start + unsent
         self.board.on_sent(start, end, now, loss.rate.on_sent(0, unsent, now))
         cc.on_sent(unsent, unsent, now)
@@ -202,12 +199,7 @@ class Sender(SendState):
             loss.rate.mark_app_limited(unsent)
         self._cwnd_limited = False
         self.bytes_sent += unsent
-        self.rto_deadline = now + rto
-        if self.give_up_deadline == math.inf:
-            self.give_up_deadline = now + self._patience()
-        if loss.sack:
-            pto = probe_timeout(rtt.srtt, True)
-            self.loss_deadline = now + (pto if pto < rto else rto)
+        self._watch(now)
         return start, self.buffer.slice(start, end), PSH
 
     def _retransmit(self, now: float) -> tuple[int, Buffer, int] | None:
@@ -329,7 +321,7 @@ class Sender(SendState):
             # "If an unsent segment exists AND the receive window allows new data to be sent"
             end = self.nxt + length
             end += self.fin_queued and end == self.buffer.end and length < usable
-            loss.probe.on_sent(end, False)
+            loss.on_probe_of_new_data(end)
             return self._send_new(end, before, now)
         # "Retransmit the highest-sequence segment sent so far."
         flight = self.board.last_segment(self.buffer.end, self.mss)
@@ -356,7 +348,10 @@ class Sender(SendState):
         rate = self.cc.pacing_rate
         if rate * QUANTUM < self.cc.cwnd:
             self._pacer.take(size, rate, self.mss, now)
-        self._arm(now, probe=new)
+        if self.loss.calm and self.wnd and self.persist_deadline == math.inf:
+            self._watch(now)
+        else:
+            self._arm(now, probe=new)
         return start, data, flags
 
     # -- timers ----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,22 @@ class TcpInfo:
     """Bytes of these that the peer has selectively acknowledged."""
     lost: int
     """Bytes of these that are taken for lost and were not sent again yet."""
+    reord_seen: int
+    """How often the path was seen to reorder what we sent."""
+    dsack_dups: int
+    """Duplicates that the peer has reported (RFC 2883)."""
+    delivered: int
+    """Bytes that have arrived at the peer, as far as its ACKs and SACKs tell."""
+    delivered_ce: int
+    """Bytes of these whose ACK said that the path is congested (ECN-Echo)."""
+    delivery_rate: float
+    """Bytes per second, as the last ACK that could tell has measured; 0.0 if it could not."""
+    delivery_rate_app_limited: bool
+    """The rate is that of the application, which had too little to send; not that of the path."""
+    pacing_rate: float
+    """Bytes per second that we send at most; infinite if only the window limits."""
+    total_rto: int
+    """Retransmission timeouts, in all."""
     notsent_bytes: int
     """Bytes written that were never sent."""
     retransmits: int
@@ -103,6 +120,14 @@ def snapshot(c: Connection) -> TcpInfo:
         unacked=snd.flight_size,
         sacked=snd.board.sacked,
         lost=snd.board.lost,
+        reord_seen=snd.loss.rack.reorderings,
+        dsack_dups=snd.loss.dsacks,
+        delivered=snd.loss.rate.delivered,
+        delivered_ce=snd.loss.delivered_ce,
+        delivery_rate=snd.sample.delivery_rate,
+        delivery_rate_app_limited=snd.sample.app_limited,
+        pacing_rate=snd.cc.pacing_rate if established else math.inf,
+        total_rto=snd.loss.timeouts,
         notsent_bytes=snd.unsent,
         retransmits=snd.timeouts if established else c.handshake.retransmissions,
         total_retrans=snd.total_retransmissions + c.handshake.retransmissions,
