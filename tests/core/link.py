@@ -53,6 +53,25 @@ class Link:
         return self._busy_until + self.rtt / 2
 
 
+class Policer(Link):
+    """Passes `rate`, and bursts of `burst` bytes, without any queue; drops the rest."""
+
+    def __init__(self, rate: float, rtt: float, burst: float) -> None:
+        super().__init__(rate, rtt)
+        self._burst = self._tokens = burst
+        self._refilled = 0.0
+
+    def transmit(self, size: int, now: float) -> float | None:
+        gained = (now - self._refilled) * self.rate
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._refilled = now
+        if self._tokens < size:
+            self.dropped += 1
+            return None
+        self._tokens -= size
+        return now + self.rtt / 2
+
+
 class Packet:
     """A segment on its way, in its `n`th place of all transmissions; `data` says which bytes."""
 
@@ -92,7 +111,7 @@ class Flow:
         self.history: list[tuple[float, int, float]] = []  # time, delivered, RTT
         self._out: deque[Packet] = deque()  # in flight, in the order they were sent
         self._acks: deque[Packet] = deque()  # those that will arrive
-        self._lost: deque[int] = deque()  # data to send again
+        self._lost: list[int] = []  # data to send again: a heap
         self._arrived: set[int] = set()
         self._una = 0
         self._nxt = 0
@@ -141,7 +160,7 @@ class Flow:
 
     def _send_one(self, link: Link, stamp: Stamp, now: float) -> None:
         if self._lost:
-            data = self._lost.popleft()
+            data = heapq.heappop(self._lost)
         else:
             data, self._nxt = self._nxt, self._nxt + 1
             self.unsent -= MSS
@@ -218,14 +237,15 @@ class Flow:
         while out and out[0].n <= newest.n:
             packet = out.popleft()
             if packet.acked_at == math.inf:
-                self._lost.append(packet.data)
+                heapq.heappush(self._lost, packet.data)
                 lost += MSS
         return lost
 
     def time_out(self, now: float) -> None:
         self.timeouts += 1
         flight = self.in_flight
-        self._lost.extend(packet.data for packet in self._out)
+        for packet in self._out:
+            heapq.heappush(self._lost, packet.data)
         self._out.clear()
         self._acks.clear()
         self.rate.on_lost(self.in_flight)

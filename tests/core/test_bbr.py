@@ -266,7 +266,7 @@ def test_too_much_is_no_less_than_seven_tenths_of_the_target() -> None:
     path = Path(PROBE_UP)
     path.cc.is_bw_probe_sample = True
     path.ack(tx_in_flight=30 * MSS, lost=20 * MSS, newly_lost=20 * MSS)
-    assert path.cc.inflight_longterm == pytest.approx(0.7 * BDP)
+    assert path.cc.inflight_longterm == pytest.approx(0.7 * BDP, abs=1)
 
 
 def test_a_probe_is_answered_for_once() -> None:

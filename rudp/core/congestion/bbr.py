@@ -205,7 +205,8 @@ class Bbr(PathModel):
         self.prev_probe_too_high = True
         self.is_bw_probe_sample = False  # only react once per probe
         if not app_limited:
-            self.inflight_longterm = max(at_loss, self.target_inflight() * BETA)
+            # In whole bytes, as cwnd is, which is to reach it.
+            self.inflight_longterm = int(max(at_loss, self.target_inflight() * BETA))
         if self.state == PROBE_UP:
             self.undo_state = PROBE_UP
             self._start_down(now, delivered)
@@ -246,7 +247,7 @@ class Bbr(PathModel):
             self.undo_state = STARTUP
             self.full_bw_reached = self.full_bw_now = True
             self.inflight_longterm = max(
-                self.bdp_multiple(self.max_bw, 1.0), float(self.inflight_latest)
+                int(self.bdp_multiple(self.max_bw, 1.0)), self.inflight_latest
             )
         if self.full_bw_reached:
             self.state = DRAIN
@@ -317,8 +318,8 @@ class Bbr(PathModel):
         )
 
     def _is_time_to_go_down(self, sample: AckSample) -> bool:
-        if self.prev_probe_too_high and sample.in_flight >= self.inflight_longterm:
-            # Precautionary Bandwidth Probing: Deceleration
+        if self.prev_probe_too_high and sample.in_flight + self.mss > self.inflight_longterm:
+            # Precautionary Bandwidth Probing: Deceleration. No whole segment fits any more.
             self.prev_probe_precautionary = True
             return True
         if self.cwnd_limited and self.cwnd >= self.inflight_longterm:

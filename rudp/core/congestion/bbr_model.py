@@ -112,7 +112,7 @@ class PathModel(CongestionControl):
         # Bounds.
         self.bw_shortterm = math.inf
         self.inflight_shortterm = math.inf
-        self.inflight_longterm = math.inf
+        self.inflight_longterm: float = math.inf
 
     # -- rounds and bandwidth --------------------------------------------------------------------
 
