@@ -117,7 +117,7 @@ class Flow:
         self._nxt = 0
         self._n = itertools.count()
         self._recovery_point = -1
-        self._reacted_at_timeout = False
+        self._timed_out = False  # and heard nothing since
         self._limited = False
         self._next_send = 0.0
         self._idle_since = -math.inf
@@ -201,6 +201,7 @@ class Flow:
             self._una += 1
         self.in_flight -= acked + lost
         self._heard_at = now
+        self._timed_out = False
         rtt = now - newest.stamp.sent_at
         self.srtt = rtt if not self.srtt else self.srtt + (rtt - self.srtt) / 8
         self.min_rtt = min(self.min_rtt, rtt)
@@ -253,7 +254,8 @@ class Flow:
         self._recovery_point = self._nxt
         self._heard_at = now
         self._next_send = now
-        self.cc.on_timeout(flight, True, now)
+        self.cc.on_timeout(flight, not self._timed_out, now)
+        self._timed_out = True
 
     def _mark_app_limited(self) -> None:
         if self.unsent < 1 and not self._lost and self.in_flight < self.cc.cwnd:

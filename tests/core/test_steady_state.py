@@ -61,11 +61,13 @@ def test_on_a_long_path_cubic_makes_far_more_of_rare_losses_than_reno() -> None:
 def test_hystart_leaves_slow_start_before_the_queue_overflows() -> None:
     drops = {}
     for algorithm in (Reno, Cubic):
-        link = Link(20 * MBIT, RTT, 5 * 20 * MBIT * RTT)
-        flow_on(link, algorithm, 2)
+        link = Link(20 * MBIT, RTT, 12 * 20 * MBIT * RTT)
+        flow_on(link, algorithm, 4)
         drops[algorithm] = link.dropped
-    assert drops[Reno] > 50
-    assert drops[Cubic] == 0
+    # Slow start overshoots by as much as the path holds: 900 segments of 69 + 829. Conservative
+    # slow start grows threefold at most, and then by a quarter.
+    assert drops[Reno] > 800
+    assert drops[Cubic] < 150
 
 
 @BOTH
