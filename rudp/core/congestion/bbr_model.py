@@ -112,7 +112,7 @@ class PathModel(CongestionControl):
         # Bounds.
         self.bw_shortterm = math.inf
         self.inflight_shortterm = math.inf
-        self.inflight_longterm = math.inf
+        self.inflight_longterm: float = math.inf
 
     # -- rounds and bandwidth --------------------------------------------------------------------
 
@@ -264,9 +264,8 @@ class PathModel(CongestionControl):
         sent = self.inflight_latest + self.lost_in_round
         return self.lost_in_round > self._explained(sent)
 
-    def inflight_at_loss(self, sample: AckSample) -> float:
-        """At what volume in flight the losses crossed LossThresh (InflightAtLoss())."""
-        size = sample.newly_lost
+    def inflight_at_loss(self, sample: AckSample, size: int) -> float:
+        """At what volume in flight `size` bytes of losses crossed LossThresh (InflightAtLoss())."""
         inflight_prev = max(sample.tx_in_flight - size, 0)
         lost_prev = max(sample.lost - size, 0)
         thresh = LOSS_THRESH + self.background_loss

@@ -167,8 +167,8 @@ class WindowBased(CongestionControl):
     def on_restart(self, idle: float, rto: float, now: float) -> None:
         if idle == math.inf:
             return  # the very first transmission
-        self._paused_at = min(self._paused_at, now - idle)
-        self._limited_until = -1
+        if self._paused_at == math.inf:
+            self.resumed(idle)
         # RFC 5681 section 4.1: after an RTO without sending, RW = min(IW, cwnd).
         if idle >= rto and self.cwnd > self._initial:
             # RFC 7661 section 4.4.3: ssthresh remembers three quarters of what the path took.
