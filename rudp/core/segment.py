@@ -137,6 +137,26 @@ class Segment:
         self.wire_len = 0
         self.ecn = 0
 
+    def __copy__(self) -> "Segment":
+        """For `copy.copy`: one that stays as it is while the connection works on this one."""
+        other = Segment(
+            self.src_port,
+            self.dst_port,
+            self.seq,
+            self.ack,
+            self.flags,
+            self.wnd,
+            self.data,
+            mss=self.mss,
+            window_scale=self.window_scale,
+            sack_permitted=self.sack_permitted,
+            sack_blocks=self.sack_blocks,
+            ts_val=self.ts_val,
+            ts_ecr=self.ts_ecr,
+        )
+        other.wire_len = self.wire_len
+        return other
+
     @property
     def len(self) -> int:
         """SEG.LEN: the sequence numbers it takes up, one for each byte of data, SYN and FIN."""
