@@ -17,8 +17,10 @@ from setuptools.command.build_ext import build_ext
 HOT = (
     "rudp/core/*.py",
     "rudp/channel.py",
+    "rudp/datagram_layer.py",
     "rudp/datagrams.py",
     "rudp/deadlines.py",
+    "rudp/ecn.py",
     "rudp/engine.py",
     "rudp/local_addresses.py",
     "rudp/loop_datagrams.py",  # no hot path, but its base class is in one
