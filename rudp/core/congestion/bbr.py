@@ -42,8 +42,8 @@ from rudp.core.congestion.bbr_model import (
 )
 
 # Section 5.6.1, by state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP, PROBE_RTT.
-PACING_GAINS: Final = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
-CWND_GAINS: Final = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
+PACING_GAINS: Final[tuple[float, ...]] = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
+CWND_GAINS: Final[tuple[float, ...]] = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
 PROBE_RTT_DURATION: Final = 0.2
 MAX_DRAIN_ROUNDS: Final = 3
 IDLE_LEAST: Final = 0.001
