@@ -42,8 +42,8 @@ from rudp.core.congestion.bbr_model import (
 )
 
 # Section 5.6.1, by state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP, PROBE_RTT.
-PACING_GAINS: Final = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
-CWND_GAINS: Final = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
+PACING_GAINS: Final[tuple[float, ...]] = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
+CWND_GAINS: Final[tuple[float, ...]] = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
 PROBE_RTT_DURATION: Final = 0.2
 MAX_DRAIN_ROUNDS: Final = 3
 IDLE_LEAST: Final = 0.001
@@ -214,7 +214,7 @@ class Bbr(PathModel):
         self.is_bw_probe_sample = False  # only react once per probe
         if not app_limited:
             # In whole bytes, as cwnd is, which is to reach it.
-            self.inflight_longterm = int(max(at_loss, self.target_inflight() * BETA))
+            self.inflight_longterm = float(int(max(at_loss, self.target_inflight() * BETA)))
         if self.state == PROBE_UP:
             self.undo_state = PROBE_UP
             self._start_down(now, delivered)
@@ -254,9 +254,8 @@ class Bbr(PathModel):
         ):
             self.undo_state = STARTUP
             self.full_bw_reached = self.full_bw_now = True
-            self.inflight_longterm = max(
-                int(self.bdp_multiple(self.max_bw, 1.0)), self.inflight_latest
-            )
+            bdp = int(self.bdp_multiple(self.max_bw, 1.0))
+            self.inflight_longterm = float(max(bdp, self.inflight_latest))
         if self.full_bw_reached:
             self.state = DRAIN
             self.drain_start_round = self.round_count
@@ -354,7 +353,7 @@ class Bbr(PathModel):
         if self.inflight_longterm < math.inf and not self.is_inflight_too_high(sample):
             # The loss rate is safe: adjust upper bounds upward.
             if sample.tx_in_flight > self.inflight_longterm:
-                self.inflight_longterm = sample.tx_in_flight
+                self.inflight_longterm = float(sample.tx_in_flight)
             if self.state == PROBE_UP:
                 self._probe_inflight_longterm_upward(sample)
         return False
@@ -442,19 +441,21 @@ class Bbr(PathModel):
         max_inflight = self.quantization_budget(
             self.bdp_multiple(self.bw, CWND_GAINS[state]) + self.extra_acked
         )
-        cwnd: float = self.cwnd
+        cwnd = float(self.cwnd)
         if self.full_bw_reached:
-            cwnd = min(cwnd + sample.acked, max_inflight)
+            cwnd += sample.acked
+            if cwnd > max_inflight:
+                cwnd = max_inflight
         elif cwnd < max_inflight or sample.delivered < self.initial_cwnd:
             cwnd += sample.acked
-        cwnd = max(cwnd, self.min_pipe_cwnd)
         if state == PROBE_RTT:
             cwnd = min(cwnd, self._probe_rtt_cwnd())
         # BoundCwndForModel()
-        cap = math.inf
+        cap = self.inflight_shortterm
         if state in (PROBE_CRUISE, PROBE_RTT):
-            cap = self.inflight_with_headroom()
-        elif state >= PROBE_DOWN:
+            cap = min(cap, self.inflight_with_headroom())
+        elif state >= PROBE_DOWN and self.inflight_longterm < cap:
             cap = self.inflight_longterm
-        cap = max(min(cap, self.inflight_shortterm), self.min_pipe_cwnd)
-        self.cwnd = int(min(cwnd, cap))
+        if cwnd > cap:
+            cwnd = cap
+        self.cwnd = int(cwnd) if cwnd > self.min_pipe_cwnd else self.min_pipe_cwnd
