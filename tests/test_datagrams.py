@@ -167,16 +167,26 @@ async def test_no_permission_to_send_there_is_reported_not_raised(open_layer: Op
 # Back-pressure
 
 
+class UnixSocket(socket.socket):
+    """A Unix datagram socket whose addresses are tuples, as those of UDP are."""
+
+    def getsockname(self) -> tuple[bytes]:
+        return (super().getsockname(),)
+
+    def getpeername(self) -> tuple[bytes]:
+        return (super().getpeername(),)
+
+
 def unix_pair(name: str) -> tuple[socket.socket, socket.socket]:
     """Two datagram sockets that do push back: a sender on loopback never meets a full buffer."""
     ends: list[socket.socket] = []
     for end in "ab":
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock = UnixSocket(socket.AF_UNIX, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.bind(f"\0rudp-test-{name}-{id(ends)}-{end}")
         ends.append(sock)
-    ends[0].connect(ends[1].getsockname())
-    ends[1].connect(ends[0].getsockname())
+    ends[0].connect(*ends[1].getsockname())
+    ends[1].connect(*ends[0].getsockname())
     return ends[0], ends[1]
 
 

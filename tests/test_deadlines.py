@@ -7,6 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from rudp.channel import Channel
+from rudp.core.config import Config
+from rudp.core.connection import open_active
 from rudp.deadlines import Deadlines
 
 
@@ -56,12 +59,10 @@ class Loop:
         raise AssertionError("a timer fires again and again")
 
 
-class Channel:
-    """All that `Deadlines` looks at."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.armed = math.inf
+def named(name: str) -> Channel:
+    """A channel whose peer has this name."""
+    connection = open_active(Config(), local_port=1, peer_port=2, iss=0, now=0.0, mss=1460)
+    return Channel(connection, (name, 2))
 
 
 class Setting:
@@ -70,22 +71,21 @@ class Setting:
     def __init__(self, early: float = 0.0, slack: float = 0.0) -> None:
         self.loop = Loop(early)
         self.calls: list[tuple[float, list[str]]] = []
-        self.on_due: Callable[[list[Any], float], None] = lambda due, now: None
+        self.on_due: Callable[[list[Channel], float], None] = lambda due, now: None
         loop: Any = self.loop
         self.deadlines = Deadlines(loop, self.loop.time, slack, self.called)
 
-    def called(self, due: list[Any], now: float) -> None:
-        self.calls.append((now, [channel.name for channel in due]))
+    def called(self, due: list[Channel], now: float) -> None:
+        self.calls.append((now, [channel.addr[0] for channel in due]))
         self.on_due(due, now)
 
     def set(self, channel: Channel, deadline: float) -> None:
-        stub: Any = channel
-        self.deadlines.set(stub, deadline)
+        self.deadlines.set(channel, deadline)
 
 
 def test_a_channel_is_called_at_its_deadline() -> None:
     s = Setting()
-    s.set(Channel("a"), 2.0)
+    s.set(named("a"), 2.0)
     s.loop.advance(1.9)
     assert s.calls == []
     s.loop.advance(5.0)
@@ -95,7 +95,7 @@ def test_a_channel_is_called_at_its_deadline() -> None:
 def test_deadlines_are_met_in_their_order_whatever_the_order_they_were_set_in() -> None:
     s = Setting()
     for name, deadline in (("c", 3.0), ("a", 1.0), ("b", 2.0)):
-        s.set(Channel(name), deadline)
+        s.set(named(name), deadline)
     s.loop.advance(5.0)
     assert s.calls == [(1.0, ["a"]), (2.0, ["b"]), (3.0, ["c"])]
 
@@ -103,7 +103,7 @@ def test_deadlines_are_met_in_their_order_whatever_the_order_they_were_set_in() 
 def test_deadlines_of_one_moment_are_met_in_one_call() -> None:
     s = Setting()
     for name in "abc":
-        s.set(Channel(name), 1.0)
+        s.set(named(name), 1.0)
     s.loop.advance(5.0)
     assert s.calls == [(1.0, ["a", "b", "c"])]
 
@@ -111,13 +111,13 @@ def test_deadlines_of_one_moment_are_met_in_one_call() -> None:
 def test_there_is_never_more_than_one_timer() -> None:
     s = Setting()
     for number in range(10):
-        s.set(Channel(str(number)), 10.0 - number)
+        s.set(named(str(number)), 10.0 - number)
         assert s.loop.timers == [10.0 - number]
 
 
 def test_a_deadline_that_moves_later_costs_no_timer() -> None:
     s = Setting()
-    a = Channel("a")
+    a = named("a")
     s.set(a, 1.0)
     handle = s.loop.handles[0]
     s.set(a, 5.0)
@@ -128,7 +128,7 @@ def test_a_deadline_that_moves_later_costs_no_timer() -> None:
 
 def test_a_deadline_that_moves_earlier_is_met_there_and_once() -> None:
     s = Setting()
-    a = Channel("a")
+    a = named("a")
     s.set(a, 5.0)
     s.set(a, 1.0)
     s.loop.advance(9.0)
@@ -137,14 +137,14 @@ def test_a_deadline_that_moves_earlier_is_met_there_and_once() -> None:
 
 def test_an_infinite_deadline_sets_nothing() -> None:
     s = Setting()
-    s.set(Channel("a"), math.inf)
+    s.set(named("a"), math.inf)
     assert s.loop.timers == []
 
 
 def test_a_deadline_in_the_past_is_met_at_once() -> None:
     s = Setting()
     s.loop.advance(10.0)
-    s.set(Channel("a"), 3.0)
+    s.set(named("a"), 3.0)
     assert s.loop.timers == [10.0]
     s.loop.advance(10.0)
     assert s.calls == [(10.0, ["a"])]
@@ -153,7 +153,7 @@ def test_a_deadline_in_the_past_is_met_at_once() -> None:
 def test_a_channel_set_again_while_it_is_called_is_called_again() -> None:
     s = Setting()
     s.on_due = lambda due, now: [s.set(channel, now + 1.0) for channel in due] and None
-    s.set(Channel("a"), 1.0)
+    s.set(named("a"), 1.0)
     s.loop.advance(3.5)
     assert s.calls == [(1.0, ["a"]), (2.0, ["a"]), (3.0, ["a"])]
     assert s.loop.timers == [4.0]
@@ -161,7 +161,7 @@ def test_a_channel_set_again_while_it_is_called_is_called_again() -> None:
 
 def test_a_timer_that_fires_early_calls_nobody_and_is_set_again() -> None:
     s = Setting(early=0.001)
-    s.set(Channel("a"), 1.0)
+    s.set(named("a"), 1.0)
     s.loop.advance(2.0)
     met = [(now, names) for now, names in s.calls if names]
     assert [names for _, names in met] == [["a"]]
@@ -171,14 +171,14 @@ def test_a_timer_that_fires_early_calls_nobody_and_is_set_again() -> None:
 
 def test_with_the_slack_of_its_loop_a_timer_fires_once_and_in_time() -> None:
     s = Setting(early=2**-10, slack=2**-10)
-    s.set(Channel("a"), 1.0)
+    s.set(named("a"), 1.0)
     s.loop.advance(2.0)
     assert s.calls == [(1.0, ["a"])]
 
 
 def test_wake_up_at_calls_without_a_channel() -> None:
     s = Setting()
-    s.set(Channel("a"), 3.0)
+    s.set(named("a"), 3.0)
     s.deadlines.wake_up_at(1.0)
     s.deadlines.wake_up_at(2.0)  # later than what is set: nothing to do
     assert s.loop.timers == [1.0]
@@ -188,9 +188,9 @@ def test_wake_up_at_calls_without_a_channel() -> None:
 
 def test_after_close_nobody_is_called() -> None:
     s = Setting()
-    s.set(Channel("a"), 1.0)
+    s.set(named("a"), 1.0)
     s.deadlines.close()
-    s.set(Channel("b"), 2.0)
+    s.set(named("b"), 2.0)
     s.deadlines.wake_up_at(3.0)
     assert s.loop.timers == []
     s.loop.advance(9.0)
@@ -200,8 +200,8 @@ def test_after_close_nobody_is_called() -> None:
 def test_closing_from_within_the_call_sets_no_further_timer() -> None:
     s = Setting()
     s.on_due = lambda due, now: s.deadlines.close()
-    s.set(Channel("a"), 1.0)
-    s.set(Channel("b"), 2.0)
+    s.set(named("a"), 1.0)
+    s.set(named("b"), 2.0)
     s.loop.advance(9.0)
     assert s.calls == [(1.0, ["a"])]
     assert s.loop.timers == []
@@ -211,23 +211,23 @@ def test_no_deadline_is_ever_missed() -> None:
     random = Random(9293)
     for _ in range(30):
         s = Setting()
-        channels = [Channel(str(number)) for number in range(5)]
-        wanted = {channel.name: math.inf for channel in channels}
+        channels = [named(str(number)) for number in range(5)]
+        wanted = {channel.addr[0]: math.inf for channel in channels}
         missed: list[str] = []
 
         def on_due(
             due: list[Channel], now: float, s: Setting = s, wanted: dict[str, float] = wanted
         ) -> None:
             for channel in due:
-                if wanted[channel.name] <= now:
-                    wanted[channel.name] = now + random.choice([0.1, 1.0, 3.0])
-                s.set(channel, wanted[channel.name])
+                if wanted[channel.addr[0]] <= now:
+                    wanted[channel.addr[0]] = now + random.choice([0.1, 1.0, 3.0])
+                s.set(channel, wanted[channel.addr[0]])
 
         s.on_due = on_due
         for step in range(100):
             channel = random.choice(channels)
-            wanted[channel.name] = s.loop.now + random.choice([0.05, 0.5, 2.0])
-            s.set(channel, wanted[channel.name])
+            wanted[channel.addr[0]] = s.loop.now + random.choice([0.05, 0.5, 2.0])
+            s.set(channel, wanted[channel.addr[0]])
             s.loop.advance(step * 0.1)
             missed += [name for name, deadline in wanted.items() if deadline < s.loop.now]
         assert missed == []

@@ -150,8 +150,10 @@ async def connect(endpoint: rudp.Endpoint) -> Stream:
 def held(endpoint: rudp.Endpoint) -> int:
     """How many things the endpoint holds in all of its tables."""
     gc.collect()
+    engine = endpoint.engine
     tables = (dict, list, set, collections.deque)
-    return sum(len(each) for each in vars(endpoint.engine).values() if isinstance(each, tables))
+    values = (getattr(engine, name) for name in dir(engine) if not name.startswith("__"))
+    return sum(len(each) for each in values if isinstance(each, tables))
 
 
 async def transfer(stream: Stream, stop: asyncio.Event) -> tuple[int, bool]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
-from rudp.core.config import Keepalive
+from rudp.channel import Channel
+from rudp.core.config import Config, Keepalive
 from rudp.core.congestion import Reno
+from rudp.core.connection import open_active
 from rudp.core.reassembly import Reassembly
 from rudp.core.scoreboard import Scoreboard
 from rudp.core.sender import Recovery
@@ -187,19 +187,16 @@ class Loop:
         pass
 
 
-class Armed:
-    armed = math.inf
-
-
 def test_near_deadlines_do_not_pile_up_entries_for_a_far_one() -> None:
     now = [0.0]
     deadlines = Deadlines(Loop(), lambda: now[0], 0.0, lambda due, at: None)  # type: ignore[arg-type]
-    channel = Armed()
+    connection = open_active(Config(), local_port=1, peer_port=2, iss=0, now=0.0, mss=1460)
+    channel = Channel(connection, ("peer", 2))
     for _ in range(1000):  # keepalive in two hours, a delayed ACK every 40 ms
-        deadlines.set(channel, now[0] + 0.04)  # type: ignore[arg-type]
+        deadlines.set(channel, now[0] + 0.04)
         now[0] += 0.04
         deadlines._on_timer()
-        deadlines.set(channel, 7200.0)  # type: ignore[arg-type]
+        deadlines.set(channel, 7200.0)
     assert len(deadlines._heap) <= 2
 
 

@@ -91,6 +91,8 @@ class Script:
         self._latest_ts = 0
         self.peer_window = 65535
         """The window field of an injected segment that does not state one."""
+        self.more = False
+        """What the connection is told of the application: whether it is about to act."""
 
     # The connection, seen from outside ---------------------------------------------------
 
@@ -322,7 +324,7 @@ class Script:
     def _poll(self) -> None:
         """Ask for the outputs in the order that the contract of the core gives."""
         connection = self.connection
-        for segment in connection.segments_to_send(self._now):
+        for segment in connection.segments_to_send(self._now, self.more):
             # Before the handshake there is no MSS to cut to, and nothing to cut.
             mss = connection.send_mss or codec.MAX_SUPER
             mss = codec.MAX_SUPER if self._super_segments else mss
@@ -335,7 +337,7 @@ class Script:
         if math.isnan(deadline):
             self._fail("the deadline is not a number")
         # Whoever waits for the deadline must not wait for what could be sent now.
-        late = connection.segments_to_send(self._now)
+        late = connection.segments_to_send(self._now, self.more)
         if late and deadline > self._now:
             self._fail("there was more to send, and no deadline to say so", *map(repr, late))
 

@@ -6,8 +6,6 @@ RFC 9293 sections 3.7.1 (segmentation), 3.8.6 (the window) and 3.9.1.2 (PSH); RF
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from rudp.core.config import Config
@@ -161,11 +159,10 @@ def test_on_the_wire_a_super_segment_is_full_segments(script: Script) -> None:
 
 
 @pytest.fixture
-def expecting_more(script: Script, monkeypatch: pytest.MonkeyPatch) -> Script:
+def expecting_more(script: Script) -> Script:
     """A script in which the application says that it will write more before long."""
     script.established(mss=1000)
-    whole = script.connection.segments_to_send
-    monkeypatch.setattr(script.connection, "segments_to_send", partial(whole, more=True))
+    script.more = True
     return script
 
 
@@ -176,12 +173,10 @@ def test_what_does_not_fill_a_segment_waits_if_more_will_be_written(expecting_mo
     expecting_more.expect("> P. 2001:3001(1000) ack 1")
 
 
-def test_it_goes_out_when_asked_for_again(
-    expecting_more: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_out_when_asked_for_again(expecting_more: Script) -> None:
     expecting_more.write(b"a" * 300)
     expecting_more.expect_nothing()
-    monkeypatch.undo()
+    expecting_more.more = False
     expecting_more.read()  # polls
     expecting_more.expect("> P. 1:301(300) ack 1")
 
