@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.linkemu import missing
+from rudp._compiled import FORM
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 LOOPBACK = BENCHMARKS / "loopback.py"
@@ -58,6 +59,7 @@ def test_the_table_and_the_json_have_a_row_for_each_figure_and_loop(
     ]
 
     about, _, table = done.stdout.partition("\n\n")
+    assert f"({FORM})" in about
     assert "Python 3." in about
     assert "CPUs" in about
     header, *lines = table.splitlines()
