@@ -199,7 +199,7 @@ class Datagrams(DatagramLayer):
         for level, kind, value in ancillary:
             if level == SOL_UDP and kind == UDP_GRO:
                 (size,) = _GRO_SIZE.unpack(value)
-            elif self._field is not None and self._field.is_ce(level, kind, value):
+            elif self._field is not None and self._field.is_ce(kind, value):
                 datagrams = self._marked
             elif self._locals is not None:
                 self._locals.note(addr, level, kind, value)

@@ -20,6 +20,7 @@ _IPV6_RECVTCLASS: Final = 66
 _IPV6_TCLASS: Final = 67
 _INT: Final = struct.Struct("=i")
 
+_LOWEST: Final = 0 if sys.byteorder == "little" else -1
 _MASK: Final = 3
 _ECT0: Final = 2
 _CE: Final = 3
@@ -35,12 +36,13 @@ class EcnField:
         self.ect0: Ancillary = ((self._level, self._kind, _INT.pack(_ECT0)),)
         """What goes with a datagram that routers may mark instead of dropping it."""
 
-    def is_ce(self, level: int, kind: int, value: bytes) -> bool:
-        """This ancillary data says that a router has marked the datagram: congestion ahead."""
-        if level != self._level or kind != self._kind:
-            return False
+    def is_ce(self, kind: int, value: bytes) -> bool:
+        """This ancillary data says that a router has marked the datagram: congestion ahead.
+
+        Asked for each datagram. No other kind of ancillary data that we ask for has this number.
+        """
         # IPv4 gives a byte, IPv6 an int.
-        return int.from_bytes(value, sys.byteorder) & _MASK == _CE
+        return kind == self._kind and value[_LOWEST] & _MASK == _CE
 
 
 def ecn_field(sock: socket.socket) -> EcnField | None:

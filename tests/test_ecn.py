@@ -12,6 +12,7 @@ import pytest
 
 import rudp
 from rudp.datagrams import Address, Datagrams, bind_socket, connect_socket
+from rudp.ecn import EcnField
 from rudp.loop_datagrams import open_loop_datagrams
 
 from . import peers
@@ -146,9 +147,7 @@ class _Marking:
 
 
 def test_the_field_is_read_from_a_byte_and_from_an_int() -> None:
-    from rudp.ecn import EcnField
-
-    assert EcnField(False).is_ce(socket.IPPROTO_IP, socket.IP_TOS, b"\x03")
-    assert not EcnField(False).is_ce(socket.IPPROTO_IP, socket.IP_TOS, b"\x02")
-    assert EcnField(True).is_ce(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, struct.pack("=i", 3))
-    assert not EcnField(True).is_ce(socket.IPPROTO_IP, socket.IP_TOS, b"\x03")
+    assert EcnField(False).is_ce(socket.IP_TOS, b"\x03")
+    assert not EcnField(False).is_ce(socket.IP_TOS, b"\x02")
+    assert EcnField(True).is_ce(socket.IPV6_TCLASS, struct.pack("=i", 3))
+    assert not EcnField(True).is_ce(socket.IP_TOS, b"\x03")
