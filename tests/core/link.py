@@ -53,6 +53,25 @@ class Link:
         return self._busy_until + self.rtt / 2
 
 
+class Policer(Link):
+    """Passes `rate`, and bursts of `burst` bytes, without any queue; drops the rest."""
+
+    def __init__(self, rate: float, rtt: float, burst: float) -> None:
+        super().__init__(rate, rtt)
+        self._burst = self._tokens = burst
+        self._refilled = 0.0
+
+    def transmit(self, size: int, now: float) -> float | None:
+        gained = (now - self._refilled) * self.rate
+        self._tokens = min(self._burst, self._tokens + gained)
+        self._refilled = now
+        if self._tokens < size:
+            self.dropped += 1
+            return None
+        self._tokens -= size
+        return now + self.rtt / 2
+
+
 class Packet:
     """A segment on its way, in its `n`th place of all transmissions; `data` says which bytes."""
 
@@ -92,13 +111,13 @@ class Flow:
         self.history: list[tuple[float, int, float]] = []  # time, delivered, RTT
         self._out: deque[Packet] = deque()  # in flight, in the order they were sent
         self._acks: deque[Packet] = deque()  # those that will arrive
-        self._lost: deque[int] = deque()  # data to send again
+        self._lost: list[int] = []  # data to send again: a heap
         self._arrived: set[int] = set()
         self._una = 0
         self._nxt = 0
         self._n = itertools.count()
         self._recovery_point = -1
-        self._reacted_at_timeout = False
+        self._timed_out = False  # and heard nothing since
         self._limited = False
         self._next_send = 0.0
         self._idle_since = -math.inf
@@ -141,7 +160,7 @@ class Flow:
 
     def _send_one(self, link: Link, stamp: Stamp, now: float) -> None:
         if self._lost:
-            data = self._lost.popleft()
+            data = heapq.heappop(self._lost)
         else:
             data, self._nxt = self._nxt, self._nxt + 1
             self.unsent -= MSS
@@ -182,6 +201,7 @@ class Flow:
             self._una += 1
         self.in_flight -= acked + lost
         self._heard_at = now
+        self._timed_out = False
         rtt = now - newest.stamp.sent_at
         self.srtt = rtt if not self.srtt else self.srtt + (rtt - self.srtt) / 8
         self.min_rtt = min(self.min_rtt, rtt)
@@ -218,14 +238,15 @@ class Flow:
         while out and out[0].n <= newest.n:
             packet = out.popleft()
             if packet.acked_at == math.inf:
-                self._lost.append(packet.data)
+                heapq.heappush(self._lost, packet.data)
                 lost += MSS
         return lost
 
     def time_out(self, now: float) -> None:
         self.timeouts += 1
         flight = self.in_flight
-        self._lost.extend(packet.data for packet in self._out)
+        for packet in self._out:
+            heapq.heappush(self._lost, packet.data)
         self._out.clear()
         self._acks.clear()
         self.rate.on_lost(self.in_flight)
@@ -233,7 +254,8 @@ class Flow:
         self._recovery_point = self._nxt
         self._heard_at = now
         self._next_send = now
-        self.cc.on_timeout(flight, True, now)
+        self.cc.on_timeout(flight, not self._timed_out, now)
+        self._timed_out = True
 
     def _mark_app_limited(self) -> None:
         if self.unsent < 1 and not self._lost and self.in_flight < self.cc.cwnd:

@@ -266,7 +266,16 @@ def test_too_much_is_no_less_than_seven_tenths_of_the_target() -> None:
     path = Path(PROBE_UP)
     path.cc.is_bw_probe_sample = True
     path.ack(tx_in_flight=30 * MSS, lost=20 * MSS, newly_lost=20 * MSS)
-    assert path.cc.inflight_longterm == pytest.approx(0.7 * BDP)
+    assert path.cc.inflight_longterm == pytest.approx(0.7 * BDP, abs=1)
+
+
+def test_a_loss_that_a_timer_found_is_answered_with_the_next_ack() -> None:
+    path = Path(PROBE_UP)
+    path.cc.is_bw_probe_sample = True
+    path.ack(acked=0, newly_lost=10 * MSS, tx_in_flight=0)
+    assert path.cc.state == PROBE_UP
+    path.ack(tx_in_flight=130 * MSS, lost=10 * MSS, in_flight=120 * MSS)
+    assert path.cc.state == PROBE_DOWN
 
 
 def test_a_probe_is_answered_for_once() -> None:
@@ -295,7 +304,8 @@ def test_the_limit_is_raised_by_one_two_four_segments_a_round_while_it_is_used_u
     gained = []
     for _ in range(4):
         before = cc.inflight_longterm
-        path.round(acked=15 * MSS, cwnd_limited=True, in_flight=150 * MSS, delivery_rate=0.0)
+        used = {"cwnd_limited": True, "prior_in_flight": cc.cwnd, "in_flight": cc.cwnd}
+        path.round(acked=15 * MSS, delivery_rate=0.0, **used)
         gained.append(round((cc.inflight_longterm - before) / MSS))
     assert gained[0] <= 2
     assert gained[1] >= 1
@@ -464,6 +474,15 @@ def test_idleness_stands_for_probe_rtt_and_restarts_at_the_bandwidth() -> None:
     path.cc.cycle_stamp = path.now
     path.ack(rtt=RTT + 0.01)
     assert path.cc.state != PROBE_RTT
+
+
+def test_an_ack_of_all_that_was_out_is_no_idleness() -> None:
+    path = Path(PROBE_UP)
+    path.ack()
+    before = path.cc.pacing_rate
+    path.cc.on_restart(0.0001, 0.3, path.now)
+    assert path.cc.pacing_rate == before
+    assert not path.cc.idle_restart
 
 
 def test_the_waits_between_probes_spread_from_two_to_three_seconds() -> None:

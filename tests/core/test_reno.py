@@ -158,12 +158,14 @@ def test_the_names_that_config_knows_are_congestion_controls() -> None:
     st.integers(200, 65483),
 )
 def test_cwnd_is_never_below_one_segment(events: list[tuple[str, int, bool]], mss: int) -> None:
-    cc, highest = Reno(mss, 10), initial(mss, 10)
+    cc, highest, sacked = Reno(mss, 10), initial(mss, 10), 0
     for what, amount, flag in events:
         before = cc.cwnd
         if what == "a":
             heard(cc, amount, progress=flag, in_flight=min(amount, cc.ssthresh), srtt=0.1)
-            assert cc.cwnd <= max(before + max(amount, mss), cc.ssthresh + mss)
+            sacked = amount + sacked  # it may count only now
+            assert cc.cwnd <= max(before + max(sacked, mss), cc.ssthresh + mss)
+            sacked = 0 if flag else sacked
             assert cc.pacing_rate > 0
         elif what == "l":
             cc.on_loss(amount, 1.0)

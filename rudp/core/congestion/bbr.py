@@ -42,10 +42,12 @@ from rudp.core.congestion.bbr_model import (
 )
 
 # Section 5.6.1, by state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP, PROBE_RTT.
-PACING_GAINS: Final = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
-CWND_GAINS: Final = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
+PACING_GAINS: Final[tuple[float, ...]] = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
+CWND_GAINS: Final[tuple[float, ...]] = (2.0, 2.0, 2.0, 2.0, 2.0, 2.25, 0.5)
 PROBE_RTT_DURATION: Final = 0.2
 MAX_DRAIN_ROUNDS: Final = 3
+IDLE_LEAST: Final = 0.001
+"""Seconds without anything in flight that tell a pause of the application from one of the loop."""
 
 # ack_phase: what the ACKs that come in tell about.
 ACKS_INIT: Final = 0
@@ -68,6 +70,7 @@ class Bbr(PathModel):
         self.idle_restart = False
         self.cwnd_limited = False  # C.is_cwnd_limited: at some point in the last round
         self._limited_until = -1
+        self._unanswered = 0  # bytes lost that _handle_loss was not called for yet
         self._in_recovery = False
         self.prior_cwnd = 0
         self.drain_start_round = 0
@@ -104,8 +107,8 @@ class Bbr(PathModel):
 
     def on_restart(self, idle: float, rto: float, now: float) -> None:
         """HandleRestartFromIdle(), section 5.4.1."""
-        if idle == math.inf:
-            return
+        if idle <= IDLE_LEAST or idle == math.inf:
+            return  # an ACK of all that was out, with more to send; or the first transmission
         self.idle_restart = True
         self._extra_interval_start = now
         if PROBE_DOWN <= self.state <= PROBE_UP:
@@ -115,12 +118,15 @@ class Bbr(PathModel):
 
     def on_ack(self, sample: AckSample) -> None:
         """UpdateOnACK(), section 5.2.3."""
-        if sample.newly_lost > 0:
-            self._handle_loss(sample)
+        self._unanswered += sample.newly_lost
         if sample.acked <= 0:
-            return
+            if self._unanswered and self.note_loss(sample.delivered):
+                self._save_state_upon_loss()
+            return  # a timer found it; the next ACK has the rest of what HandleLostPacket() needs
+        if self._unanswered:
+            self._handle_loss(sample)
         delivered = sample.delivered
-        if sample.cwnd_limited:
+        if sample.cwnd_limited and sample.prior_in_flight + self.mss > self.cwnd:
             self._limited_until = delivered + sample.in_flight
         self.cwnd_limited = delivered <= self._limited_until
         self.app_limited = sample.app_limited or sample.prior_delivered <= self._bubble
@@ -190,13 +196,15 @@ class Bbr(PathModel):
 
     def _handle_loss(self, sample: AckSample) -> None:
         """HandleLostPacket(), for all that this ACK showed to be lost."""
+        newly_lost, self._unanswered = self._unanswered, 0
         self.loss_events_in_round += 1
-        self.lost_in_round += sample.newly_lost
+        self.lost_in_round += newly_lost
         if self.note_loss(sample.delivered):
             self._save_state_upon_loss()
         if self.is_bw_probe_sample and self.is_inflight_too_high(sample):
+            at_loss = self.inflight_at_loss(sample, newly_lost)
             self._handle_inflight_too_high(
-                self.inflight_at_loss(sample), sample.app_limited, sample.now, sample.delivered
+                at_loss, sample.app_limited, sample.now, sample.delivered
             )
 
     def _handle_inflight_too_high(
@@ -205,7 +213,8 @@ class Bbr(PathModel):
         self.prev_probe_too_high = True
         self.is_bw_probe_sample = False  # only react once per probe
         if not app_limited:
-            self.inflight_longterm = max(at_loss, self.target_inflight() * BETA)
+            # In whole bytes, as cwnd is, which is to reach it.
+            self.inflight_longterm = float(int(max(at_loss, self.target_inflight() * BETA)))
         if self.state == PROBE_UP:
             self.undo_state = PROBE_UP
             self._start_down(now, delivered)
@@ -245,9 +254,8 @@ class Bbr(PathModel):
         ):
             self.undo_state = STARTUP
             self.full_bw_reached = self.full_bw_now = True
-            self.inflight_longterm = max(
-                self.bdp_multiple(self.max_bw, 1.0), float(self.inflight_latest)
-            )
+            bdp = int(self.bdp_multiple(self.max_bw, 1.0))
+            self.inflight_longterm = float(max(bdp, self.inflight_latest))
         if self.full_bw_reached:
             self.state = DRAIN
             self.drain_start_round = self.round_count
@@ -317,8 +325,8 @@ class Bbr(PathModel):
         )
 
     def _is_time_to_go_down(self, sample: AckSample) -> bool:
-        if self.prev_probe_too_high and sample.in_flight >= self.inflight_longterm:
-            # Precautionary Bandwidth Probing: Deceleration
+        if self.prev_probe_too_high and sample.in_flight + self.mss > self.inflight_longterm:
+            # Precautionary Bandwidth Probing: Deceleration. No whole segment fits any more.
             self.prev_probe_precautionary = True
             return True
         if self.cwnd_limited and self.cwnd >= self.inflight_longterm:
@@ -345,7 +353,7 @@ class Bbr(PathModel):
         if self.inflight_longterm < math.inf and not self.is_inflight_too_high(sample):
             # The loss rate is safe: adjust upper bounds upward.
             if sample.tx_in_flight > self.inflight_longterm:
-                self.inflight_longterm = sample.tx_in_flight
+                self.inflight_longterm = float(sample.tx_in_flight)
             if self.state == PROBE_UP:
                 self._probe_inflight_longterm_upward(sample)
         return False
@@ -433,19 +441,21 @@ class Bbr(PathModel):
         max_inflight = self.quantization_budget(
             self.bdp_multiple(self.bw, CWND_GAINS[state]) + self.extra_acked
         )
-        cwnd: float = self.cwnd
+        cwnd = float(self.cwnd)
         if self.full_bw_reached:
-            cwnd = min(cwnd + sample.acked, max_inflight)
+            cwnd += sample.acked
+            if cwnd > max_inflight:
+                cwnd = max_inflight
         elif cwnd < max_inflight or sample.delivered < self.initial_cwnd:
             cwnd += sample.acked
-        cwnd = max(cwnd, self.min_pipe_cwnd)
         if state == PROBE_RTT:
             cwnd = min(cwnd, self._probe_rtt_cwnd())
         # BoundCwndForModel()
-        cap = math.inf
+        cap = self.inflight_shortterm
         if state in (PROBE_CRUISE, PROBE_RTT):
-            cap = self.inflight_with_headroom()
-        elif state >= PROBE_DOWN:
+            cap = min(cap, self.inflight_with_headroom())
+        elif state >= PROBE_DOWN and self.inflight_longterm < cap:
             cap = self.inflight_longterm
-        cap = max(min(cap, self.inflight_shortterm), self.min_pipe_cwnd)
-        self.cwnd = int(min(cwnd, cap))
+        if cwnd > cap:
+            cwnd = cap
+        self.cwnd = int(cwnd) if cwnd > self.min_pipe_cwnd else self.min_pipe_cwnd

@@ -39,7 +39,7 @@ EXTRA_ACKED_FILTER_LEN: Final = 10  # rounds
 STARTUP_FULL_LOSS_COUNT: Final = 6
 STARTUP_PACING_GAIN: Final = 2.77
 PACING_MARGIN: Final = 0.99
-MAX_QUANTUM: Final = 65536
+MAX_QUANTUM: Final = 65536.0
 MIN_PIPE_SEGMENTS: Final = 4
 
 # Background loss.
@@ -112,7 +112,7 @@ class PathModel(CongestionControl):
         # Bounds.
         self.bw_shortterm = math.inf
         self.inflight_shortterm = math.inf
-        self.inflight_longterm = math.inf
+        self.inflight_longterm: float = math.inf
 
     # -- rounds and bandwidth --------------------------------------------------------------------
 
@@ -182,7 +182,9 @@ class PathModel(CongestionControl):
             self._extra_interval_start = now
             expected = 0.0
         self._extra_delivered += sample.acked
-        extra = min(int(self._extra_delivered - expected), self.cwnd)
+        extra = int(self._extra_delivered - expected)
+        if extra > self.cwnd:
+            extra = self.cwnd
         # Deviation: instead of a maximum over exactly ExtraAckedFilterLen rounds, that over the
         # present half of so many and the whole half before, as Linux has it.
         half = EXTRA_ACKED_FILTER_LEN // 2 if self.full_bw_reached else 1
@@ -192,7 +194,8 @@ class PathModel(CongestionControl):
             self._extra_now = 0
         if extra > self._extra_now:
             self._extra_now = extra
-        self.extra_acked = max(self._extra_now, self._extra_before)
+        before = self._extra_before
+        self.extra_acked = self._extra_now if self._extra_now > before else before
 
     # -- round-trip time -------------------------------------------------------------------------
 
@@ -203,9 +206,8 @@ class PathModel(CongestionControl):
         if rtt >= 0.0 and (rtt < self.probe_rtt_min_delay or self.probe_rtt_expired):
             self.probe_rtt_min_delay = rtt
             self.probe_rtt_min_stamp = now
-        if self.probe_rtt_min_delay < self.min_rtt or now > (
-            self.min_rtt_stamp + MIN_RTT_FILTER_LEN
-        ):
+        expired = now > self.min_rtt_stamp + MIN_RTT_FILTER_LEN
+        if expired or self.probe_rtt_min_delay < self.min_rtt:
             self.min_rtt = self.probe_rtt_min_delay
             self.min_rtt_stamp = self.probe_rtt_min_stamp
 
@@ -240,7 +242,7 @@ class PathModel(CongestionControl):
         if self.bw_shortterm == math.inf:
             self.bw_shortterm = self.max_bw
         if self.inflight_shortterm == math.inf:
-            self.inflight_shortterm = self.cwnd
+            self.inflight_shortterm = float(self.cwnd)
         self.bw_shortterm = max(self.bw_latest, BETA * self.bw_shortterm)
         self.inflight_shortterm = max(self.inflight_latest, BETA * self.inflight_shortterm)
 
@@ -264,9 +266,8 @@ class PathModel(CongestionControl):
         sent = self.inflight_latest + self.lost_in_round
         return self.lost_in_round > self._explained(sent)
 
-    def inflight_at_loss(self, sample: AckSample) -> float:
-        """At what volume in flight the losses crossed LossThresh (InflightAtLoss())."""
-        size = sample.newly_lost
+    def inflight_at_loss(self, sample: AckSample, size: int) -> float:
+        """At what volume in flight `size` bytes of losses crossed LossThresh (InflightAtLoss())."""
         inflight_prev = max(sample.tx_in_flight - size, 0)
         lost_prev = max(sample.lost - size, 0)
         thresh = LOSS_THRESH + self.background_loss
@@ -283,8 +284,14 @@ class PathModel(CongestionControl):
     def quantization_budget(self, inflight_cap: float) -> float:
         """No less than what keeps senders and receivers busy that work in bursts."""
         # SetSendQuantum(), and UpdateOffloadBudget() for TCP: three quanta.
-        budget = 3 * max(min(self.pacing_rate * 0.001, MAX_QUANTUM), 2 * self.mss)
-        inflight_cap = max(inflight_cap, budget, self.min_pipe_cwnd)
+        quantum = self.pacing_rate * 0.001
+        if quantum > MAX_QUANTUM:
+            quantum = MAX_QUANTUM
+        if quantum < 2 * self.mss:
+            quantum = 2.0 * self.mss
+        # MinPipeCwnd, four segments, is less than three quanta of two.
+        if inflight_cap < 3 * quantum:
+            inflight_cap = 3 * quantum
         if self.state == PROBE_UP:
             inflight_cap += 2 * self.mss
         return inflight_cap

@@ -90,13 +90,13 @@ class Cubic(WindowBased):
         """Congestion avoidance begins."""
         self._epoch = now
         self._credit = 0.0
-        self._w_est = self.cwnd
+        self._w_est = float(self.cwnd)
         if self._w_max > self.cwnd:
             self._k = ((self._w_max - self.cwnd) / (C * self.mss)) ** (1 / 3)  # Figure 2
         else:
             # Sections 4.8 and 4.10: after a timeout, or after slow start that ended without loss.
             self._k = 0.0
-            self._w_max = self.cwnd
+            self._w_max = float(self.cwnd)
 
     def resumed(self, pause: float) -> None:
         # Section 5.8: time in which the window was not used is no time to grow by.
@@ -120,13 +120,10 @@ class Cubic(WindowBased):
         self._w_max = 0.0
         self._epoch = -1.0
 
-    def on_restart(self, idle: float, rto: float, now: float) -> None:
-        before = self.cwnd
-        super().on_restart(idle, rto, now)
-        if self.cwnd < before:
-            # Slow start again, and then a curve of its own, as after a timeout.
-            self._w_max = 0.0
-            self._epoch = -1.0
+    def restarted(self) -> None:
+        # Slow start again, and then a curve of its own, as after a timeout.
+        self._w_max = 0.0
+        self._epoch = -1.0
 
     # Section 4.9: a reduction that was for nothing is rolled back, the curve with it.
 

@@ -24,8 +24,7 @@ class Reno(WindowBased):
                 self._acked -= self.cwnd
                 self.cwnd += self.mss
 
-    def on_restart(self, idle: float, rto: float, now: float) -> None:
-        super().on_restart(idle, rto, now)
+    def restarted(self) -> None:
         self._acked = 0
 
     def reduced(self, in_flight: int) -> int:

@@ -64,6 +64,9 @@ class WindowBased(CongestionControl):
     def resumed(self, pause: float) -> None:
         """For `pause` seconds, up to now, the window was not what limited us."""
 
+    def restarted(self) -> None:
+        """After a long pause, cwnd was taken back to the initial window."""
+
     def slow_start(self, acked: int) -> int:
         """Grow by `acked` up to ssthresh; returns the bytes that are left for avoidance."""
         # RFC 5681 equation (2), by bytes. Deviation: no limit L (RFC 3465 section 2.2), since one
@@ -95,8 +98,11 @@ class WindowBased(CongestionControl):
         self._ended = False
         if sample.srtt > 0.0:
             # As Linux (tcp_update_pacing_rate): the higher gain while cwnd can still double.
-            gain = SLOW_START_PACING if self.cwnd < self.ssthresh // 2 else AVOIDANCE_PACING
-            self.pacing_rate = gain * max(self.cwnd, sample.in_flight) / sample.srtt
+            window = self.cwnd
+            gain = SLOW_START_PACING if window < self.ssthresh >> 1 else AVOIDANCE_PACING
+            if window < sample.in_flight:
+                window = sample.in_flight
+            self.pacing_rate = gain * window / sample.srtt
 
     def _open(self, sample: AckSample) -> None:
         if sample.cwnd_limited:
@@ -165,16 +171,16 @@ class WindowBased(CongestionControl):
     # -- a window that is not used ---------------------------------------------------------------
 
     def on_restart(self, idle: float, rto: float, now: float) -> None:
-        if idle == math.inf:
-            return  # the very first transmission
-        self._paused_at = min(self._paused_at, now - idle)
-        self._limited_until = -1
-        # RFC 5681 section 4.1: after an RTO without sending, RW = min(IW, cwnd).
-        if idle >= rto and self.cwnd > self._initial:
-            # RFC 7661 section 4.4.3: ssthresh remembers three quarters of what the path took.
-            self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
-            self.cwnd = self._initial
-            self._held = 0
+        if idle >= rto:
+            # RFC 5681 section 4.1: after an RTO without sending, RW = min(IW, cwnd).
+            if self.cwnd > self._initial and idle < math.inf:
+                # RFC 7661 section 4.4.3: ssthresh remembers three quarters of what the path took.
+                self.ssthresh = max(self.ssthresh, 3 * self.cwnd // 4)
+                self.cwnd = self._initial
+                self._held = 0
+                self.restarted()
+        elif self._paused_at == math.inf:
+            self.resumed(idle)
 
     def _shrink_unused(self, now: float) -> None:
         # RFC 7661 section 4.4.3: at the end of the non-validated period.
