@@ -25,8 +25,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from rudp.core.flight import Arrivals
 from rudp.core.rtt import RttEstimator
-from rudp.core.scoreboard import Arrivals, Scoreboard
+from rudp.core.scoreboard import Scoreboard
 
 ROUNDING: Final = 1e-7
 """Seconds: sums of moments are no more exact than that when a clock has run for months."""
@@ -67,7 +68,8 @@ class Rack:
 
     def on_arrivals(self, news: Arrivals, highest: int, now: float) -> None:
         """An ACK brought news. `highest`: the end of the highest data that the peer has."""
-        # Section 6.2, step 2: "Update the state for the most recently sent segment".
+        # Section 6.2, step 2: "Update the state for the most recently sent segment". Where the RFC
+        # passes over a segment because its first transmission may be what arrived, that counts.
         newest = news.newest
         if newest:
             self.rtt = now - news.newest_at
@@ -131,14 +133,15 @@ class Rack:
             flight = newer
         return marked
 
-    def on_timeout(self, board: Scoreboard, mss: int, window: float, now: float) -> int:
+    def on_timeout(self, board: Scoreboard, mss: int, rtt: RttEstimator, now: float) -> int:
         """RACK_mark_losses_on_RTO (section 6.3): the first segment, and all that is overdue.
 
         What went out less than a round trip ago stays in flight. Returns the bytes marked.
         """
         self.deadline = math.inf
         marked = 0
-        latest = now - self.rtt - window + ROUNDING
+        # What arrives in order is not told to RACK, but measured it is.
+        latest = now - max(self.rtt, rtt.latest) - self.window(rtt, True) + ROUNDING
         flight = board.oldest
         while flight is not None and flight.sent_at <= latest:
             newer = flight.newer

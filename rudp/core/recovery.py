@@ -23,9 +23,10 @@ from typing import Final
 
 from rudp.core.congestion import AckSample, CongestionControl
 from rudp.core.delivery_rate import DeliveryRate, Stamp
-from rudp.core.rack import Rack
+from rudp.core.flight import SACKED, Arrivals, Flight
+from rudp.core.rack import ROUNDING, Rack
 from rudp.core.rtt import RttEstimator
-from rudp.core.scoreboard import SACKED, Arrivals, Flight, Scoreboard
+from rudp.core.scoreboard import Scoreboard
 from rudp.core.segment import Segment
 from rudp.core.timestamps import TICK, Timestamps
 from rudp.core.tlp import LossProbe, Verdict
@@ -118,7 +119,7 @@ class LossRecovery:
         self._read(seg, una, nxt, timestamps, now)
         dsack = self._read_dsack(seg) if seg.sack_blocks and self.sack else None
         self._count(progress, duplicate, una)
-        verdict = self.probe.on_ack(ack, dsack, not progress and not seg.sack_blocks)
+        verdict = self.probe.on_ack(ack, dsack, duplicate and not seg.sack_blocks)
         if verdict is Verdict.REPAIRED and self.state is Recovery.OPEN:
             # RFC 8985 section 7.4.2: "Invoke congestion control" as for a loss that is over.
             self.cc.on_loss(flight_size, now)
@@ -149,7 +150,9 @@ class LossRecovery:
     ) -> None:
         """Put the ACK onto the scoreboard, and measure the round trip."""
         board, news, ack = self.board, self.news, seg.ack
-        trusted = now - self.rtt.min_rtt
+        # RFC 8985 section 6.2, step 2: what was sent again less than a round trip ago, or after
+        # what the ACK echoes, may have arrived as the original.
+        trusted = now - self.rtt.min_rtt + ROUNDING
         echoed = -1.0
         if timestamps is not None:
             echoed = timestamps.sent_at(seg.ts_ecr, now)
@@ -246,7 +249,8 @@ class LossRecovery:
             # indications of congestion and, therefore, cwnd (and ssthresh) MUST be lowered twice".
             self.undo.end()
             self.state = Recovery.FAST
-            self._reduce(nxt, flight_size, now)
+            # Much of FlightSize was SACKed by now; half of it would be no reduction.
+            self._reduce(nxt, min(flight_size, self.cc.ssthresh), now)
 
     def _judge_without_sack(
         self, progress: bool, ack: int, nxt: int, flight_size: int, now: float
@@ -395,8 +399,7 @@ class LossRecovery:
         self.undo.frto = FRTO_REPEATED if fresh and first else FRTO_OFF
         reneged = bool(board.flights) and board.flights[0].state == SACKED
         if self.sack and not reneged:
-            window = self.rack.window(self.rtt, True)
-            self._lost(self.rack.on_timeout(board, self.mss, window, now))
+            self._lost(self.rack.on_timeout(board, self.mss, self.rtt, now))
         else:
             self._lost(board.mark_all_lost())
         self.state = Recovery.TIMEOUT

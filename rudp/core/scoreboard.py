@@ -25,83 +25,12 @@ from operator import attrgetter
 from typing import Final
 
 from rudp.core.delivery_rate import Stamp
-
-IN_FLIGHT: Final = 0
-LOST: Final = 1
-SACKED: Final = 2
+from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Arrivals, Flight
 
 MAX_SACK_BLOCKS: Final = 4
 """A header holds no more; a peer's ACK never costs more than this many look-ups."""
 
-NONE: Final = 1 << 62
-"""No sequence number: above all that there are."""
-
 _start = attrgetter("start")
-
-
-class Flight:
-    """Bytes [start, end) and the fate they share.
-
-    `sent_at` and `number` tell of their last transmission. Transmissions are counted, since several
-    go out at the same moment.
-    """
-
-    __slots__ = (
-        "end",
-        "newer",
-        "number",
-        "older",
-        "retransmitted",
-        "sent_at",
-        "stamp",
-        "start",
-        "state",
-    )
-
-    def __init__(self, start: int, end: int, number: int, sent_at: float, stamp: Stamp) -> None:
-        self.start = start
-        self.end = end
-        self.number = number
-        self.sent_at = sent_at
-        self.stamp = stamp
-        self.state = IN_FLIGHT
-        self.retransmitted = False
-        self.older: Flight | None = None
-        self.newer: Flight | None = None
-
-
-class Arrivals:
-    """What one ACK is the first to say has arrived. There is one for each connection, refilled."""
-
-    __slots__ = (
-        "again",
-        "lowest_once",
-        "newest",
-        "newest_at",
-        "newest_end",
-        "sampled_at",
-        "size",
-        "stamp",
-        "stamped",
-        "trusted",
-    )
-
-    def __init__(self) -> None:
-        self.clear(0.0)
-
-    def clear(self, trusted: float) -> None:
-        """Before an ACK: what was sent again after the moment `trusted` cannot be what it heard."""
-        self.trusted = trusted
-        self.size = 0  # bytes
-        self.sampled_at = -1.0  # when the last went out that was sent just once (Karn); -1.0: none
-        self.again = False  # SND.UNA passed over something that was sent again
-        self.lowest_once = NONE  # where the first of it stands that was sent just once
-        # By RFC 8985: the transmission, sent last, that has certainly arrived; 0: none
-        self.newest = 0
-        self.newest_at = 0.0
-        self.newest_end = 0
-        self.stamp: Stamp | None = None  # of what was sent last, certain or not
-        self.stamped = 0
 
 
 class Scoreboard:
@@ -170,6 +99,9 @@ class Scoreboard:
 
     def _sent_again(self, flight: Flight, now: float, stamp: Stamp) -> None:
         number = self.sends = self.sends + 1
+        if not flight.retransmitted:
+            flight.first = flight.number
+            flight.first_sent_at = flight.sent_at
         flight.retransmitted = True
         flight.number = number
         flight.sent_at = now
@@ -214,11 +146,17 @@ class Scoreboard:
         if start > last.start:
             self._split(len(flights) - 1, start)
             return flights[-1]
-        while len(flights) > 1:
+        end = min(last.end, limit)
+        while len(flights) > 1 and flights[-2].state == IN_FLIGHT:
             before = flights[-2]
-            if before.state != IN_FLIGHT or min(last.end, limit) - before.start > mss:
+            start = before.start + (before.end - before.start - 1) // mss * mss
+            if end - start > mss:
                 break
-            last.start = before.start
+            if start > before.start:
+                self._split(len(flights) - 2, start)
+                before = flights[-2]
+            last.start = start
+            last.absorb(before)
             self._unlink(before)
             del flights[-2]
         return last
@@ -316,7 +254,8 @@ class Scoreboard:
             news.stamp = flight.stamp
         if flight.retransmitted:
             if sent_at > news.trusted:
-                return
+                # It may have been any of them, but none was earlier than the first.
+                sent_at, number = flight.first_sent_at, flight.first
         else:
             if flight.start < news.lowest_once:
                 news.lowest_once = flight.start
@@ -366,6 +305,7 @@ class Scoreboard:
                 self.pipe += flight.end - flight.start
                 flight.state = IN_FLIGHT
                 flight.retransmitted = True  # when it arrived is not known
+                flight.first, flight.first_sent_at = flight.number, flight.sent_at
             if flight.state == IN_FLIGHT:
                 marked += self.lose(flight)
         return marked
@@ -454,6 +394,8 @@ class Scoreboard:
         rest = Flight(seq, flight.end, flight.number, flight.sent_at, flight.stamp)
         rest.state = flight.state
         rest.retransmitted = flight.retransmitted
+        rest.first = flight.first
+        rest.first_sent_at = flight.first_sent_at
         flight.end = seq
         self.flights.insert(index + 1, rest)
         if flight.state == IN_FLIGHT:
@@ -463,7 +405,9 @@ class Scoreboard:
         """Let the lost flight at `index` go on up to `end`, in place of those behind it."""
         flights = self.flights
         after = self._cut(end) if end < flights[-1].end else len(flights)
-        assert all(flight.state == LOST for flight in flights[index:after])
+        for flight in flights[index + 1 : after]:
+            assert flight.state == LOST
+            flights[index].absorb(flight)
         flights[index].end = end
         del flights[index + 1 : after]
 

@@ -77,7 +77,7 @@ class Sender(SendState):
             self._on_ack_in_order(ack, now)
             return
         una = self.una
-        if una == nxt and not window_changed:
+        if una == nxt and not window_changed and not seg.sack_blocks and loss.probe.end < 0:
             return  # nothing is under way, and nothing was said: it came to bring data
         before = loss.in_flight()
         progress = ack > una
@@ -230,6 +230,10 @@ class Sender(SendState):
         loss.on_retransmitted(flight, flight.start + length, stamp, now)
         self.cc.on_sent(length, before + length, now)
         self.total_retransmissions += 1
+        if flight.start == self.una:
+            # The timer watches over the first segment: from its last transmission on, as in Linux.
+            # RFC 6298 section 5 leaves it running, for a second round trip at most.
+            self.rto_deadline = now + self.rtt.rto
         return self._emit(flight.start, flight.end, now)
 
     def _new_data(self, now: float, more: bool) -> tuple[int, Buffer, int] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rudp.core.delivery_rate import Stamp
-from rudp.core.scoreboard import IN_FLIGHT, LOST, SACKED, Arrivals, Flight, Scoreboard
+from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Arrivals, Flight
+from rudp.core.scoreboard import Scoreboard
 
 UNA = 2**32 - 35
 MSS = 10

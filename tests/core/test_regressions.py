@@ -8,9 +8,10 @@ from rudp.channel import Channel
 from rudp.core.config import Config, Keepalive
 from rudp.core.congestion import Reno
 from rudp.core.connection import open_active
+from rudp.core.flight import Arrivals
 from rudp.core.reassembly import Reassembly
 from rudp.core.recovery import Recovery
-from rudp.core.scoreboard import Arrivals, Scoreboard
+from rudp.core.scoreboard import Scoreboard
 from rudp.deadlines import Deadlines
 from tests.core.acks import heard
 from tests.core.receiving import NXT, arrive, read_all, receiver, sacks

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rudp.core.scoreboard import NONE, Arrivals, Scoreboard
+from rudp.core.flight import NONE, Arrivals
+from rudp.core.scoreboard import Scoreboard
 from tests.core.scoreboards import (
     MSS,
     UNA,
@@ -149,6 +150,13 @@ def test_a_probe_is_made_of_small_segments_as_many_as_fit() -> None:
     assert board.pipe == 21
 
 
+def test_a_fin_alone_is_probed_with_the_last_segment_of_what_is_before_it() -> None:
+    board = sent(25, 26)
+    flight = board.last_segment(UNA + 25, MSS)
+    assert flight is not None
+    assert order(board) == [(0, 20), (20, 26)]
+
+
 # News: what RACK, F-RTO and Karn's algorithm want to know of an ACK.
 
 
@@ -160,7 +168,7 @@ def test_the_newest_transmission_that_arrived_is_told_and_its_end() -> None:
     assert (news.lowest_once, news.again, news.sampled_at) == (UNA, False, 2.0)
 
 
-def test_a_retransmission_too_young_to_have_arrived_is_not_trusted() -> None:
+def test_a_retransmission_too_young_to_have_arrived_stands_for_its_first_transmission() -> None:
     board, news = sent(10, 20), Arrivals()
     lose(board, 0)
     flight = board.next_lost()
@@ -168,7 +176,8 @@ def test_a_retransmission_too_young_to_have_arrived_is_not_trusted() -> None:
     again(board, flight, flight.end, 9.0)
     news.clear(8.9)
     board.on_ack(UNA + 10, news)
-    assert (news.size, news.newest, news.lowest_once, news.again) == (10, 0, NONE, True)
+    assert (news.size, news.newest, news.newest_at, news.newest_end) == (10, 1, 1.0, UNA + 10)
+    assert (news.lowest_once, news.again) == (NONE, True)
 
 
 # Joining.

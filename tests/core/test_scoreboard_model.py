@@ -14,7 +14,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rudp.core.scoreboard import IN_FLIGHT, LOST, SACKED, Arrivals, Scoreboard
+from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Arrivals
+from rudp.core.scoreboard import Scoreboard
 from tests.core.scoreboards import MSS, UNA, acked, again, order, send
 
 
