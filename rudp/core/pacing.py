@@ -22,12 +22,16 @@ CATCH_UP: Final = 0.003
 
 
 class Pacer:
-    """The bucket. Rates are bytes per second, sizes bytes."""
+    """The bucket. Rates are bytes per second, sizes bytes.
 
-    __slots__ = ("_empty_at", "deadline")
+    What is missing in it is kept in bytes: when the rate rises, it is made good sooner.
+    """
+
+    __slots__ = ("_credit", "_filled_at", "deadline")
 
     def __init__(self) -> None:
-        self._empty_at = -math.inf  # when the bucket was, or will be, empty
+        self._credit = 0.0  # below zero: more went out than the rate had given
+        self._filled_at = -math.inf
         self.deadline = math.inf  # when there is enough in it for what was refused
 
     def allowance(self, length: int, rate: float, mss: int, now: float) -> int:
@@ -35,9 +39,8 @@ class Pacer:
 
         If none, `deadline` says when.
         """
-        quantum = max(rate * QUANTUM, 2.0 * mss)
-        credit = min((now - self._empty_at) * rate, quantum + rate * CATCH_UP)
-        credit += 1.0  # for the rounding
+        quantum = self._fill(rate, mss, now)
+        credit = self._credit + 1.0  # for the rounding
         wanted = min(length, quantum)
         if credit < wanted:
             self.deadline = now + (wanted - credit + 1.0) / rate
@@ -46,5 +49,13 @@ class Pacer:
 
     def take(self, size: int, rate: float, mss: int, now: float) -> None:
         """`size` bytes went out, be it by allowance or regardless."""
-        depth = max(QUANTUM, 2.0 * mss / rate) + CATCH_UP
-        self._empty_at = max(self._empty_at, now - depth) + size / rate
+        self._fill(rate, mss, now)
+        self._credit -= size
+
+    def _fill(self, rate: float, mss: int, now: float) -> float:
+        """Put in what the rate has given since the last time; returns the quantum."""
+        quantum = max(rate * QUANTUM, 2.0 * mss)
+        credit = self._credit + (now - self._filled_at) * rate
+        self._credit = min(credit, quantum + rate * CATCH_UP)
+        self._filled_at = now
+        return quantum

@@ -324,8 +324,14 @@ class LossRecovery:
     ) -> bool:
         """The ACK proves that nothing had been lost."""
         undo = self.undo
-        if dsack is not None and undo.on_dsack(dsack[0], dsack[1]):
-            return True
+        if dsack is not None:
+            if self.state is Recovery.TIMEOUT and progress:
+                # RFC 3522 section 3.3: the originals were there, and all their ACKs were lost.
+                # "Such a timeout is unavoidable. It should therefore not be considered spurious."
+                undo.end()
+                return False
+            if undo.on_dsack(dsack[0], dsack[1]):
+                return True
         if self.state is Recovery.OPEN:
             return False  # only a DSACK may still come
         again = progress and self.news.again and undo.first_at >= 0.0

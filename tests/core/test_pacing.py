@@ -19,7 +19,7 @@ def emptied() -> Pacer:
     """A bucket that has nothing in it at START."""
     pacer = Pacer()
     pacer.take(1 << 20, RATE, MSS, START - 10.0)
-    pacer._empty_at = START
+    pacer._credit, pacer._filled_at = 0.0, START
     return pacer
 
 
@@ -40,7 +40,7 @@ def test_an_empty_bucket_says_when_there_is_a_quantum() -> None:
 
 def test_a_quantum_is_a_millisecond_of_a_high_rate() -> None:
     pacer = Pacer()
-    pacer._empty_at = START
+    pacer._credit, pacer._filled_at = 0.0, START
     assert pacer.allowance(1 << 20, 100e6, MSS, START) == 0
     assert pacer.deadline == pytest.approx(START + QUANTUM)
 

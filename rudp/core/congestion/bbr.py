@@ -123,7 +123,8 @@ class Bbr(PathModel):
             if self._unanswered and self.note_loss(sample.delivered):
                 self._save_state_upon_loss()
             return  # a timer found it; the next ACK has the rest of what HandleLostPacket() needs
-        if self._unanswered:
+        lost = self._unanswered
+        if lost:
             self._handle_loss(sample)
         delivered = sample.delivered
         if sample.cwnd_limited and sample.prior_in_flight + self.mss > self.cwnd:
@@ -132,7 +133,7 @@ class Bbr(PathModel):
         self.app_limited = sample.app_limited or sample.prior_delivered <= self._bubble
         self.update_latest_delivery_signals(sample)
         self._update_congestion_signals(sample)
-        self.update_background_loss(sample)
+        self.update_background_loss(sample, lost)
         self.update_ack_aggregation(sample)
         self.check_full_bw_reached(sample)
         if self.state == STARTUP:

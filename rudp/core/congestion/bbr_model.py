@@ -16,7 +16,7 @@ they were one packet, with the tx_in_flight and the losses of the newest data ac
 Deviation: background loss. The draft takes every loss for a sign of congestion, so that 2 % of it
 that have nothing to do with us (radio, a faulty line) end every probe, and the rate sinks to a
 third. What is lost while the round-trip time says that no queue stands does not depend on our
-rate; its share is measured, and only what is lost beyond that counts, with a margin of two standard
+rate; its share is measured, and only what is lost beyond that counts, with a margin of three standard
 deviations, since small flights lose by chance. It is limited to 5 %: a policer, or a buffer too
 short to be seen in the delay, is answered at least from there on. Without such loss all of this is
 the draft's.
@@ -107,6 +107,7 @@ class PathModel(CongestionControl):
         self.lost_in_round = 0  # bytes
         # Loss that has nothing to do with us.
         self.background_loss = 0.0
+        self._calm = False
         self._calm_sent = 0.0
         self._calm_lost = 0.0
         # Bounds.
@@ -213,11 +214,14 @@ class PathModel(CongestionControl):
 
     # -- losses ----------------------------------------------------------------------------------
 
-    def update_background_loss(self, sample: AckSample) -> None:
-        calm = 0.0 <= sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN
-        if calm and self.state != PROBE_UP:
-            self._calm_sent += sample.acked + sample.newly_lost
-            self._calm_lost += sample.newly_lost
+    def update_background_loss(self, sample: AckSample, lost: int) -> None:
+        """`lost` bytes were found to be lost since the ACK before."""
+        if sample.rtt >= 0.0:
+            # An ACK that reveals a loss often measures nothing: the last measurement holds.
+            self._calm = sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN
+        if self._calm and self.state != PROBE_UP:
+            self._calm_sent += sample.acked + lost
+            self._calm_lost += lost
         if self.round_start:
             if self._calm_sent > CALM_LEAST * self.mss:
                 self.background_loss = min(self._calm_lost / self._calm_sent, MAX_BACKGROUND_LOSS)
@@ -227,7 +231,7 @@ class PathModel(CongestionControl):
     def _explained(self, sent: float) -> float:
         """How much of `sent` bytes may be lost with nobody to blame for it."""
         expected = self.background_loss * sent
-        return expected + 2 * math.sqrt(expected * self.mss) if expected else 0.0
+        return expected + 3 * math.sqrt(expected * self.mss) if expected else 0.0
 
     def note_loss(self, delivered: int) -> bool:
         """NoteLoss(); True for the first of this round."""

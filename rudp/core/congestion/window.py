@@ -102,6 +102,8 @@ class WindowBased(CongestionControl):
             gain = SLOW_START_PACING if window < self.ssthresh >> 1 else AVOIDANCE_PACING
             if window < sample.in_flight:
                 window = sample.in_flight
+            if self._phase == REDUCING and window < self.ssthresh:
+                window = self.ssthresh  # PRR has the flight grow to that, as fast as ACKs come
             self.pacing_rate = gain * window / sample.srtt
 
     def _open(self, sample: AckSample) -> None:
