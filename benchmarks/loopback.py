@@ -37,6 +37,7 @@ try:
 except ModuleNotFoundError:  # From a checkout with nothing installed.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     import rudp
+from rudp._compiled import FORM
 
 try:
     import uvloop
@@ -234,6 +235,7 @@ def summarise(results: dict[tuple[str, str, str], Any], names: list[str]) -> lis
 def machine() -> dict[str, Any]:
     return {
         "rudp": getattr(rudp, "__version__", "unknown"),
+        "rudp_form": FORM,
         "rudp_path": str(Path(rudp.__file__ or "").parent),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": getattr(uvloop, "__version__", None),
@@ -283,7 +285,8 @@ def main() -> None:
             runner.run(serve(transport))
         return
     about = machine()
-    print(f"rudp {about['rudp']} from {about['rudp_path']}, {about['python']}", end=", ")
+    print(f"rudp {about['rudp']} ({about['rudp_form']}) from {about['rudp_path']}")
+    print(about["python"], end=", ")
     print(f"uvloop {about['uvloop']}" if about["uvloop"] else "uvloop is not installed")
     print(f"{about['system']}, {about['cpus']} CPUs, two processes, reads of at most 64 KiB")
     print(f"medians of {options.rounds} rounds of {options.seconds:g} s\n", flush=True)

@@ -5,3 +5,5 @@ from typing import Final
 from rudp import engine
 
 COMPILED: Final = not str(engine.__file__).endswith(".py")
+
+FORM: Final = "compiled" if COMPILED else "pure Python"

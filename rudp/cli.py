@@ -80,6 +80,28 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     return 0 if run(open_console(), arguments.size) else 1
 
 
+def _add_doctor(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "doctor",
+        help="which rudp runs here, and what the system offers it",
+        description="Say whether rudp runs compiled or as pure Python, on which Python and event "
+        "loop, and what the system offers: offload, socket buffers, path MTU, IPv6.",
+    )
+    parser.set_defaults(run=_run_doctor)
+
+
+def _run_doctor(arguments: argparse.Namespace) -> int:
+    from rudp.console import open_console
+    from rudp.doctor import run
+
+    try:
+        run(open_console())
+    except OSError as error:
+        print(f"rudp needs a UDP socket, and there is none to be had: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def _size(text: str) -> int:
     """The number of bytes that a size such as `65536`, `512KiB` or `64M` stands for."""
     match = re.fullmatch(r"(\d{1,12})\s*([kmg]?)(?:i?b)?", text.strip().lower())
@@ -93,4 +115,4 @@ def _size(text: str) -> int:
     return size
 
 
-COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_demo,)
+COMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_demo, _add_doctor)

@@ -32,7 +32,7 @@ MAX_PACKET = 65535
 # Linux, include/uapi/linux/in.h and in6.h: (level, option) for each family. Python has names for
 # few of them.
 _LINUX = sys.platform == "linux"
-_MTU_DISCOVER = {
+MTU_DISCOVER = {
     socket.AF_INET: (socket.IPPROTO_IP, 10),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23),
 }
@@ -40,7 +40,7 @@ _MTU = {
     socket.AF_INET: (socket.IPPROTO_IP, 14),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 24),
 }
-_PMTUDISC_DO = 2
+PMTUDISC_DO = 2
 
 
 def bind_socket(family: int, addr: Address, reuse_port: bool | None = None) -> socket.socket:
@@ -150,8 +150,8 @@ def _prepare(sock: socket.socket) -> None:
     sock.setblocking(False)
     _enlarge(sock, socket.SO_RCVBUF)
     _enlarge(sock, socket.SO_SNDBUF)
-    if _LINUX and sock.family in _MTU_DISCOVER:
-        sock.setsockopt(*_MTU_DISCOVER[sock.family], _PMTUDISC_DO)
+    if _LINUX and sock.family in MTU_DISCOVER:
+        sock.setsockopt(*MTU_DISCOVER[sock.family], PMTUDISC_DO)
 
 
 def _enlarge(sock: socket.socket, option: int) -> None:

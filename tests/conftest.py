@@ -1,5 +1,8 @@
 """What every test shares: each async test runs on the standard loop and on uvloop.
 
+The tests are the same for both forms of rudp; the report's header says which one they have before
+them, and RUDP_REQUIRE_COMPILED=1 makes it an error if that is pure Python.
+
 uvloop is an extra, so a machine may be without it, and the tests then run on one loop only. Where
 that must not happen unseen, RUDP_REQUIRE_UVLOOP=1 makes a missing uvloop an error.
 """
@@ -12,6 +15,9 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
+import rudp
+from rudp._compiled import COMPILED, FORM
+
 try:
     import uvloop
 except ImportError:
@@ -19,6 +25,9 @@ except ImportError:
 
 if uvloop is None and os.environ.get("RUDP_REQUIRE_UVLOOP") == "1":
     raise pytest.UsageError("RUDP_REQUIRE_UVLOOP=1, but uvloop is not installed")
+
+if not COMPILED and os.environ.get("RUDP_REQUIRE_COMPILED") == "1":
+    raise pytest.UsageError(f"RUDP_REQUIRE_COMPILED=1, but {rudp.__file__} is pure Python")
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
 if uvloop is not None:
@@ -31,5 +40,5 @@ def pytest_asyncio_loop_factories(
     return LOOPS
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"event loops: {', '.join(LOOPS)}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"rudp: {FORM}, from {rudp.__path__[0]}", f"event loops: {', '.join(LOOPS)}"]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rudp._compiled import FORM
+
 LOOPBACK = Path(__file__).parent.parent / "benchmarks" / "loopback.py"
 
 FIGURES = {
@@ -47,6 +49,7 @@ def test_the_table_and_the_json_have_a_row_for_each_figure_and_loop(
     ]
 
     about, _, table = done.stdout.partition("\n\n")
+    assert f"({FORM})" in about
     assert "Python 3." in about
     assert "CPUs" in about
     header, *lines = table.splitlines()

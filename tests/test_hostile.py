@@ -42,6 +42,7 @@ from .peers import (
     echo,
     encode,
     is_segment,
+    opened,
     relay_to,
 )
 from .udp import until
@@ -356,6 +357,27 @@ async def test_a_connection_that_has_ended_is_forgotten_before_its_deadlines_pas
         await until(lambda: channels(ours) == 0)
         await until(lambda: not alive(Channel))
         ours.abort()
+
+
+async def test_connections_that_have_ended_leave_no_memory_behind() -> None:
+    # What the garbage collector does not know, a number or a dictionary, would not be in its lists.
+    config = dataclasses.replace(CONFIG, msl=0.001)
+
+    async def connect_and_close(times: int) -> None:
+        for _ in range(times):
+            async with opened(config=config) as ours:
+                stream = await ours.open_connection(HOST, PORT, udp_port=endpoint.sockname[1])
+                await asked(stream, b"?")
+                await closed(stream)
+        await until(lambda: channels(endpoint) == 0)
+        gc.collect()
+
+    async with listening(echo) as endpoint:
+        await connect_and_close(50)
+        blocks = sys.getallocatedblocks()
+        await connect_and_close(600)
+        # asyncio keeps up to a hundred timers that were cancelled.
+        assert sys.getallocatedblocks() - blocks < 600
 
 
 def alive(kind: type) -> int:
