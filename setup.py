@@ -6,13 +6,11 @@ here has an effect, and the build needs neither mypy nor a C compiler.
 
 import os
 import tempfile
-from distutils.ccompiler import new_compiler
-from distutils.errors import CompileError
-from distutils.sysconfig import customize_compiler, get_python_inc
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 HOT = (
     "rudp/core/*.py",
@@ -25,11 +23,11 @@ HOT = (
     "rudp/local_addresses.py",
     "rudp/loop_datagrams.py",  # no hot path, but its base class is in one
     "rudp/time_waits.py",
-    "rudp/transport.py",
 )
-# Not these: users subclass CongestionControl, and the others are dataclasses that they make, vary
-# and print, where mypyc's differ from Python's. None of them runs for each segment but the first.
-INTERPRETED = ("__init__.py", "config.py", "congestion.py", "tcp_info.py")
+# Not rudp/core/congestion/: users subclass what is in it. Not these: the others are dataclasses that they make, vary
+# and print, where mypyc's differ from Python's. (Nor rudp/transport.py: as mypyc lays objects out,
+# a subclass of asyncio.Transport has its own fields where the base class has `_extra`.)
+INTERPRETED = ("__init__.py", "config.py", "tcp_info.py")
 
 MYPY = "mypy>=1.15"
 
@@ -57,6 +55,10 @@ def modules():
 
 def check_compiler():
     """See that C can be compiled against this Python, before mypyc takes its time."""
+    # From setuptools, which has its own by now: Python 3.12 and later have none.
+    from distutils.ccompiler import new_compiler
+    from distutils.sysconfig import customize_compiler, get_python_inc
+
     compiler = new_compiler()
     customize_compiler(compiler)
     with tempfile.TemporaryDirectory() as scratch:

@@ -35,6 +35,9 @@ CLOSING = [
     r"TIME-WAIT ◀─+ FIN\+ACK SEQ=(\d+) ACK=(\d+) ─+ LAST-ACK",
     r"TIME-WAIT ─+ ACK SEQ=(\d+) ACK=(\d+) ─+▶ CLOSED",
 ]
+needs_checkout = pytest.mark.skipif(
+    not (ROOT / "rudp").is_dir(), reason="rudp is installed, and no checkout is here"
+)
 MEASURED = ("Handshake", "Transfer", "Throughput", "Smoothed RTT", "Retransmissions")
 
 
@@ -82,6 +85,7 @@ def test_the_demo_with_every_extra_shows_all_of_a_connection_and_ends_with_statu
     assert "┌" in done.stdout  # the table that rich draws
 
 
+@needs_checkout
 def test_the_demo_in_a_bare_checkout_shows_the_same_as_plain_text() -> None:
     done = run("demo", "--size", "2MiB", python=("-S",))  # no site-packages, so no extra
     assert_all_was_shown(done)
@@ -109,6 +113,7 @@ def test_each_ack_on_the_demos_ladders_is_one_more_than_what_it_acknowledges() -
     assert int(last_ack[2]) == (int(last_fin[1]) + 1) % TOP
 
 
+@needs_checkout
 def test_the_demo_draws_in_ascii_where_nothing_else_can_be_printed() -> None:
     done = run("demo", "--size", "64KiB", python=("-S",), PYTHONUTF8="0", PYTHONIOENCODING="ascii")
     assert (done.stderr, done.returncode) == ("", 0)

@@ -169,20 +169,15 @@ async def test_a_tap_sees_every_segment_with_the_state_it_left() -> None:
         stream = await client.open_connection(*endpoint.sockname)
         server_side = await accepted.next()
         stream[1].write(b"hello")
+        assert await server_side[0].readexactly(5) == b"hello"
         stream[1].write_eof()
-        assert await server_side[0].read() == b"hello"
+        assert await server_side[0].read() == b""
         await closed(server_side)
         assert await stream[0].read() == b""
         await closed(stream)
         await until(lambda: theirs.lines()[-1] == "< . 0 CLOSED")
     # Pure ACKs in between may be fewer where data or a FIN carries them.
     assert [line for line in ours.lines() if " . 0 " not in line] == [
-        "> S 0 SYN_SENT",
-        "< S. 0 ESTABLISHED",
-        "> . 5 FIN_WAIT_1",
-        "> F. 0 FIN_WAIT_1",
-        "< F. 0 TIME_WAIT",
-    ] or [line for line in ours.lines() if " . 0 " not in line] == [
         "> S 0 SYN_SENT",
         "< S. 0 ESTABLISHED",
         "> . 5 ESTABLISHED",

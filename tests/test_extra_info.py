@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
@@ -115,3 +116,11 @@ async def test_endpoints_and_transports_show_what_they_are() -> None:
         assert str(stream[1].get_extra_info("sockname")) in shown
         assert str(endpoint.sockname) in shown
         await closed(stream)
+
+
+async def test_a_transport_can_be_looked_at_and_referred_to_as_any_object() -> None:
+    async with a_connection() as (_, writer):
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        assert weakref.ref(transport)() is transport
+        assert transport._extra == {}  # type: ignore[attr-defined]
