@@ -24,9 +24,10 @@ HOT = (
     "rudp/loop_datagrams.py",  # no hot path, but its base class is in one
     "rudp/time_waits.py",
 )
-# Not rudp/core/congestion/: users subclass what is in it. Not these: the others are dataclasses that they make, vary
-# and print, where mypyc's differ from Python's. (Nor rudp/transport.py: as mypyc lays objects out,
-# a subclass of asyncio.Transport has its own fields where the base class has `_extra`.)
+# Not these: they are dataclasses that users make, vary and print, where mypyc's differ from
+# Python's. Nor rudp/core/congestion/, since users subclass what is in it; nor rudp/transport.py: as
+# mypyc lays objects out, a subclass of asyncio.Transport has its own fields where the base class
+# has `_extra`.
 INTERPRETED = ("__init__.py", "config.py", "tcp_info.py")
 
 MYPY = "mypy>=1.15"

@@ -18,7 +18,7 @@ import socket
 import warnings
 from asyncio import constants
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from rudp.channel import Channel
@@ -42,8 +42,8 @@ class Transport(asyncio.Transport):
     """One rudp connection. Made by `create_connection` and `create_server`."""
 
     # asyncio's start_tls() and sendfile() look for these; the latter needs a file descriptor.
-    _start_tls_compatible: ClassVar = True
-    _sendfile_compatible: ClassVar = constants._SendfileMode.UNSUPPORTED
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.UNSUPPORTED
 
     def __init__(
         self,
@@ -53,8 +53,7 @@ class Transport(asyncio.Transport):
         context: contextvars.Context,
         on_lost: Callable[[Transport], None] | None = None,
     ) -> None:
-        # Not asyncio's __init__: what it sets up is for a get_extra_info() other than ours. As a
-        # slot of a base class, mypyc would also never let go of it.
+        super().__init__()
         self._engine = engine
         self._channel = channel
         self._connection = channel.connection
@@ -364,8 +363,8 @@ class SocketView:
     It says that it is a TCP socket, since that is how it behaves and what libraries test for.
     """
 
-    type: ClassVar = socket.SOCK_STREAM
-    proto: ClassVar = socket.IPPROTO_TCP
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
 
     def __init__(self, engine: Engine, channel: Channel) -> None:
         self._engine = engine

@@ -65,7 +65,7 @@ class Config:
     0 acknowledges every segment at once."""
 
     # Congestion control and retransmission -------------------------------------------------
-    congestion: str | type[CongestionControl] = "reno"
+    congestion: str | type[CongestionControl] = "bbr"
     """Congestion control: "reno", "cubic", "bbr" or "ledbat++", or a class of your own, made from
     `rudp.CongestionControl` or `rudp.WindowBased`. See docs/congestion.md."""
     initial_window: int = 10
@@ -77,6 +77,10 @@ class Config:
     uses 0.2, since clocks are finer than they were."""
     max_rto: float = 60.0
     """Greatest RTO, and greatest interval between zero-window probes, in seconds."""
+    linear_timeouts: int = 20
+    """Timeouts in a row for which the back-off of the RTO pauses at half a second. Deviation: RFC
+    6298 section 5.5 doubles it each time. Radio links go away for seconds and come back at any
+    moment, and one segment in half a second is no load; after these it is doubled on. 0: never."""
     r1: int = 3
     """Retransmissions of a segment before a warning is logged (RFC 9293 section 3.8.3)."""
     r2: float = 100.0
@@ -222,7 +226,7 @@ def _check_ranges(c: Config) -> None:
     )
     for name in ("r2", "connect_timeout", "fin_wait_2_timeout"):
         _require(getattr(c, name) > 0, name, getattr(c, name), "a positive number of seconds")
-    for name in ("msl", "linger", "r1", "syn_ack_retransmissions"):
+    for name in ("msl", "linger", "r1", "syn_ack_retransmissions", "linear_timeouts"):
         _require(getattr(c, name) >= 0, name, getattr(c, name), "0 or more")
     if c.user_timeout is not None:
         _require(c.user_timeout > 0, "user_timeout", c.user_timeout, "seconds above 0, or None")

@@ -17,6 +17,10 @@ GRANULARITY: Final = 0.001
 """G of RFC 6298 section 2: event loops wake up by the millisecond."""
 
 
+LINEAR_RTO: Final = 0.5
+"""Seconds at which the back-off pauses, see Config.linear_timeouts."""
+
+
 class RttEstimator:
     """SRTT, RTTVAR and RTO of one connection, all in seconds.
 
@@ -26,6 +30,8 @@ class RttEstimator:
     __slots__ = (
         "_backoff",
         "_base",
+        "_linear_left",
+        "_linear_timeouts",
         "latest",
         "max_rto",
         "min_rto",
@@ -35,7 +41,9 @@ class RttEstimator:
         "srtt",
     )
 
-    def __init__(self, initial_rto: float, min_rto: float, max_rto: float) -> None:
+    def __init__(
+        self, initial_rto: float, min_rto: float, max_rto: float, linear_timeouts: int = 0
+    ) -> None:
         self.srtt = 0.0
         self.rttvar = 0.0
         self.latest = 0.0
@@ -45,6 +53,8 @@ class RttEstimator:
         self._base = initial_rto  # the RTO without back-off
         self._backoff = 1
         self.rto = min(initial_rto, max_rto)
+        self._linear_timeouts = linear_timeouts
+        self._linear_left = linear_timeouts  # of this row of timeouts
 
     def sample(self, rtt: float) -> None:
         """Take a new measurement, in seconds; ends the back-off."""
@@ -75,6 +85,7 @@ class RttEstimator:
             rto = self.max_rto
         self._base = self.rto = rto
         self._backoff = 1
+        self._linear_left = self._linear_timeouts
 
     def on_spurious_timeout(self, rtt: float) -> None:
         """A timeout came too early: the answer was under way, and took `rtt` seconds."""
@@ -86,6 +97,11 @@ class RttEstimator:
 
     def back_off(self) -> None:
         """Double the RTO (RFC 6298 section 5.5)."""
+        if self._linear_left and self._base < LINEAR_RTO < 2 * self._base * self._backoff:
+            # Deviation: for a while it stays at half a second, see Config.linear_timeouts.
+            self._linear_left -= 1
+            self.rto = LINEAR_RTO
+            return
         if self._base * self._backoff < self.max_rto:
             self._backoff *= 2
         self.rto = min(self._base * self._backoff, self.max_rto)

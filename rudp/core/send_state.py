@@ -44,7 +44,9 @@ class SendState:
         self.buffer = SendBuffer(iss + 1)
         self.nodelay = config.nodelay
         self.fin_queued = False
-        self.rtt = RttEstimator(config.initial_rto, config.min_rto, config.max_rto)
+        self.rtt = RttEstimator(
+            config.initial_rto, config.min_rto, config.max_rto, config.linear_timeouts
+        )
         self.loss = LossRecovery(config.max_flight_ranges, self.rtt, iss)
         self.board = self.loss.board
         self._pacer = Pacer()

@@ -337,18 +337,19 @@ def test_loss_without_a_queue_is_measured_and_no_longer_answered() -> None:
     assert path.cc.bw_shortterm < math.inf
 
 
-def test_loss_that_probing_brings_about_is_none_of_that() -> None:
-    path = Path(PROBE_UP)
-    for _ in range(20):
-        path.cc.state = PROBE_UP
-        path.ack(newly_lost=MSS)
-    assert path.cc.background_loss == 0.0
-
-
-def test_loss_with_a_queue_is_none_of_that_either() -> None:
+def test_loss_that_a_timer_found_is_measured_too() -> None:
     path = Path(PROBE_CRUISE)
     for _ in range(20):
-        path.ack(acked=97 * MSS, newly_lost=3 * MSS, rtt=0.15)
+        path.ack(acked=0, newly_lost=3 * MSS, rtt=-1.0)
+        path.ack(acked=97 * MSS)
+    assert path.cc.background_loss == pytest.approx(0.03, abs=0.002)
+
+
+def test_loss_that_probing_or_a_queue_brings_about_is_none_of_that() -> None:
+    path = Path(PROBE_CRUISE)
+    for state, rtt in ((PROBE_UP, RTT), (PROBE_CRUISE, 1.5 * RTT)) * 10:
+        path.cc.state = state
+        path.ack(newly_lost=MSS, rtt=rtt)
     assert path.cc.background_loss == 0.0
 
 

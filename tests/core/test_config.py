@@ -137,7 +137,7 @@ def test_the_congestion_control_is_found_by_name(
 
 
 def test_the_congestion_control_is_found_by_name_or_taken_as_it_is() -> None:
-    assert Config().congestion_control() is Reno
+    assert Config().congestion_control() is Bbr
     assert Config(congestion=Own).congestion_control() is Own
     assert Config(congestion=OwnWindow).congestion_control() is OwnWindow
 

@@ -166,3 +166,9 @@ def test_clear_leaves_no_deadline() -> None:
     assert snd.next_deadline() < 0.01
     snd.clear()
     assert snd.next_deadline() == math.inf
+
+
+def test_a_debt_made_at_a_low_rate_is_paid_at_the_rate_of_today() -> None:
+    pacer = Pacer()
+    pacer.take(50_000, 10_000.0, MSS, START)  # five seconds' worth
+    assert pacer.allowance(2000, 100 * RATE, MSS, START + 0.002) == 2000

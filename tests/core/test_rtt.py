@@ -106,3 +106,25 @@ def test_the_rto_stays_within_its_bounds_whatever_is_measured(
         rtt.back_off()
         assert before <= rtt.rto <= 60.0
     assert rtt.rto >= 0.2
+
+
+def test_the_back_off_pauses_at_half_a_second_as_often_as_is_wished() -> None:
+    rtt = RttEstimator(1.0, 0.2, 60.0, linear_timeouts=3)
+    rtt.sample(0.04)
+    seen = []
+    for _ in range(7):
+        seen.append(rtt.rto)
+        rtt.back_off()
+    assert seen == pytest.approx([0.2, 0.4, 0.5, 0.5, 0.5, 0.8, 1.6])
+    rtt.sample(0.04)  # and again in the next row of timeouts
+    assert [rtt.rto, *(_backed_off(rtt) for _ in range(3))] == pytest.approx([0.2, 0.4, 0.5, 0.5])
+
+
+def test_an_rto_that_is_longer_from_the_start_is_doubled_as_ever() -> None:
+    rtt = RttEstimator(1.0, 0.2, 60.0, linear_timeouts=3)
+    assert [_backed_off(rtt) for _ in range(3)] == [2.0, 4.0, 8.0]
+
+
+def _backed_off(rtt: RttEstimator) -> float:
+    rtt.back_off()
+    return rtt.rto

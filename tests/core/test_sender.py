@@ -350,7 +350,7 @@ def test_the_timer_stops_when_all_is_acknowledged() -> None:
 
 
 def test_each_expiry_doubles_the_timeout_and_an_ack_of_old_data_keeps_it() -> None:
-    snd = established()
+    snd = established(linear_timeouts=0)
     write(snd, 2000)
     flush(snd, 0.0)
     moments = []

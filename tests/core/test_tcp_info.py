@@ -98,7 +98,7 @@ def test_data_that_arrived_counts_on_both_sides() -> None:
 
 
 def test_lost_data_shows_until_it_is_sent_again() -> None:
-    active, passive = connected()
+    active, passive = connected(Config(congestion="reno"))
     active.write(bytes(14400))
     (seg,) = active.segments_to_send(11.0)
     seg.seq, seg.data = seg.seq + 1440, seg.data[1440:]  # its first segment was dropped

@@ -69,6 +69,16 @@ def peer_data(offset: int, length: int) -> bytes:
     return (_PERIOD * (length // len(_PERIOD) + 2))[start : start + length]
 
 
+def by_hand(config: Config | None) -> Config:
+    """With Reno in place of the default, and the RFC's back-off: both can be worked out by hand."""
+    config, standard = config or Config(), Config()
+    if config.congestion == standard.congestion:
+        config = replace(config, congestion="reno")
+    if config.linear_timeouts == standard.linear_timeouts:
+        config = replace(config, linear_timeouts=0)
+    return config
+
+
 class Script:
     """A connection under test, the peer that talks to it, and the clock of both."""
 
@@ -132,7 +142,7 @@ class Script:
         """Active OPEN. The SYN is left for an expectation."""
         self._say("active open")
         self._connection = open_active(
-            config or Config(),
+            by_hand(config),
             local_port=LOCAL_PORT,
             peer_port=PEER_PORT,
             iss=self._origin.seq,
@@ -154,7 +164,7 @@ class Script:
     ) -> None:
         """A listener of ours receives `syn`. The SYN-ACK is left for an expectation."""
         self._connection = open_passive(
-            config or Config(),
+            by_hand(config),
             iss=self._origin.seq,
             syn=codec.decode(self._datagram(parse(syn))),
             now=self._now,
@@ -182,7 +192,7 @@ class Script:
         Once it is done, injected segments have the window field `win` unless they state another,
         and carry the timestamps that a peer would send, if both sides agreed on them.
         """
-        config = config or Config()
+        config = by_hand(config)
         self.peer_window = win
         ours = _options(config.sack, config.timestamps, config.window_scaling)
         agreed = _options(

@@ -370,3 +370,16 @@ def test_data_written_after_a_timeout_waits_for_what_was_lost(script: Script) ->
     script.expect_nothing()
     script.inject("< . 1:1(0) ack 9001")
     script.expect(*run(9001, 11_001, push=True))
+
+
+def test_a_timeout_for_want_of_acks_alone_is_not_spurious(script: Script) -> None:
+    # All of it had arrived, and all ACKs were lost: RFC 3522 section 3.3. The reduction stays.
+    script.established(ts=True)
+    script.write(bytes(10 * 1448))
+    script.advance(0.5)
+    script.sent()
+    script.inject("< . 1:1(0) ack 10137 <nop,nop,TS val 900 ecr 0,nop,nop,sack 1:1449>")
+    script.sent()
+    info = script.connection.tcp_info()
+    assert info.snd_ssthresh == 5 * 1448
+    assert info.snd_cwnd <= 2 * 1448

@@ -7,8 +7,11 @@ sent again after a timeout is in `test_recovery`.
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from rudp.core.config import Config
 from tests.wire.runs import run, windows
 from tests.wire.scripted import Script
 
@@ -162,3 +165,18 @@ def test_an_echo_of_the_first_transmission_shows_that_the_timer_was_too_early(
     script.inject(f"< . 1:1(0) ack 1001 <nop,nop,TS val {2**32 - 9000} ecr {first}>")
     info = script.connection.tcp_info()
     assert (info.rtt, info.rto) == pytest.approx((0.5, 1.5))
+
+
+def test_through_an_outage_it_asks_twice_a_second_before_it_backs_off_on(script: Script) -> None:
+    script.established(config=Config(linear_timeouts=2))
+    script.write(bytes(10))
+    script.inject("< . 1:1(0) ack 11")
+    script.write(bytes(10))
+    script.sent()
+    start, moments = script.now, []
+    while len(moments) < 7:
+        script.advance(0.01)
+        moments += [script.now - start] * len(script.sent())
+    # The tail loss probe; the RTO of 0.2 s, doubled once, twice half a second, doubled on.
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    assert gaps == pytest.approx([0.2, 0.4, 0.5, 0.5, 0.8, 1.6], abs=0.02)

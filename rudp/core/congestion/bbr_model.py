@@ -15,8 +15,8 @@ they were one packet, with the tx_in_flight and the losses of the newest data ac
 
 Deviation: background loss. The draft takes every loss for a sign of congestion, so that 2 % of it
 that have nothing to do with us (radio, a faulty line) end every probe, and the rate sinks to a
-third. What is lost while the round-trip time says that no queue stands does not depend on our
-rate; its share is measured, and only what is lost beyond that counts, with a margin of three standard
+third. What is lost while the round-trip time says that no queue stands does not depend on our rate;
+its share is measured, and only what is lost beyond that counts, with a margin of three standard
 deviations, since small flights lose by chance. It is limited to 5 %: a policer, or a buffer too
 short to be seen in the delay, is answered at least from there on. Without such loss all of this is
 the draft's.
