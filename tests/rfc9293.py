@@ -421,8 +421,9 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_blind_attacks.py"
        "::test_an_ack_may_be_as_old_as_the_largest_window_that_the_peer_ever_told"),
     _R("SHLD-8", "3.8.2", "ECN should be supported.",
-       differs=f"{_IP} a portable UDP socket neither shows nor sets the ECN bits for each "
-       "datagram. It is not offered in the SYN, and ECE and CWR are ignored."),
+       code="rudp/core/handshake.py: offers_ecn",
+       test="tests/wire/test_ecn.py"
+       "::test_an_echo_shrinks_the_window_once_and_is_answered_with_cwr"),
     _R("MAY-18", "3.8.2", "Other congestion control that conforms may be used.",
        code="rudp/core/congestion/__init__.py: ALGORITHMS",
        test="tests/core/test_config.py"
