@@ -124,7 +124,7 @@ class LossRecovery:
             # RFC 8985 section 7.4.2: "Invoke congestion control" as for a loss that is over.
             self.cc.on_loss(flight_size, now)
             self.cc.on_recovered(now)
-        if self.undo.going_on and self._mistaken(seg, progress, dsack, timestamps):
+        if self.undo.going_on and self._mistaken(seg, una, dsack, timestamps):
             self._undo(now)
         ended = self._end(ack, now)
         if self.sack:
@@ -318,12 +318,12 @@ class LossRecovery:
     def _mistaken(
         self,
         seg: Segment,
-        progress: bool,
+        una: int,
         dsack: tuple[int, int] | None,
         timestamps: Timestamps | None,
     ) -> bool:
         """The ACK proves that nothing had been lost."""
-        undo = self.undo
+        undo, progress = self.undo, seg.ack > una
         if dsack is not None:
             if self.state is Recovery.TIMEOUT and progress:
                 # RFC 3522 section 3.3: the originals were there, and all their ACKs were lost.
@@ -334,9 +334,11 @@ class LossRecovery:
                 return True
         if self.state is Recovery.OPEN:
             return False  # only a DSACK may still come
-        again = progress and self.news.again and undo.first_at >= 0.0
-        if again and timestamps is not None and timestamps.precedes(seg.ts_ecr, undo.first_at):
-            return True  # RFC 3522 section 3.2, step (5): it answers what went out before that
+        # RFC 3522 section 3.2, steps (1) to (5): what counts is the ACK of what this recovery sent
+        # again first. It answers what went out before that.
+        first = progress and una <= undo.first_start < seg.ack
+        if first and timestamps is not None and timestamps.precedes(seg.ts_ecr, undo.first_at):
+            return True
         return undo.frto != FRTO_OFF and self._frto(seg.ack, progress)
 
     def _frto(self, ack: int, progress: bool) -> bool:

@@ -29,11 +29,12 @@ FRTO_NEW_DATA: Final = 2  # step 2: new data goes out in place of what may not b
 class Undo:
     """The retransmissions of one recovery, and what the peer said of them."""
 
-    __slots__ = ("_owed", "_starts", "_twice", "first_at", "frto", "going_on")
+    __slots__ = ("_owed", "_starts", "_twice", "first_at", "first_start", "frto", "going_on")
 
     def __init__(self) -> None:
         self.going_on = False  # there is a recovery that may have been a mistake
-        self.first_at = -1.0  # when the first retransmission went out; -1.0: none yet
+        self.first_start = -1  # where the first retransmission began; -1: none yet
+        self.first_at = 0.0  # and when it went out
         self.frto = FRTO_OFF
         # What was sent again and not reported as a duplicate, in order and apart.
         self._starts: list[int] = []
@@ -43,7 +44,7 @@ class Undo:
     def begin(self) -> None:
         """A recovery begins, or congestion control is told of a loss once more."""
         self.going_on = True
-        self.first_at = -1.0
+        self.first_start = -1
         self.frto = FRTO_OFF
         self._starts.clear()
         self._owed.clear()
@@ -60,7 +61,8 @@ class Undo:
         """[start, end) goes out again."""
         if not self.going_on:
             return
-        if self.first_at < 0.0:
+        if self.first_start < 0:
+            self.first_start = start
             self.first_at = now
         index = bisect_left(self._starts, end)
         overlaps = index > 0 and self._owed[index - 1] > start

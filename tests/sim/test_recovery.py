@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from rudp.core.config import Config
+from rudp.core.congestion import Bbr
 from rudp.core.sender import Sender
 from tests.notation import Line, Origin, decode
 from tests.sim.network import Conditions
@@ -146,3 +147,23 @@ def test_every_congestion_control_gets_everything_across_a_bad_path(
     )
     run = pair(link, Plan(total=300_000, chunk=(1, 60_000)), seed, congestion=congestion)
     assert run.run().seconds < 20.0
+
+
+class Undone(Bbr):
+    """Counts how often it is told that a loss was none."""
+
+    times = 0
+
+    def on_undo(self, now: float) -> None:
+        super().on_undo(now)
+        self.times += 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_really_lost_is_never_undone(seed: int) -> None:
+    # The ACK of what an earlier recovery sent again once undid the recovery after it, and so on.
+    lossy = Conditions(rate=10e6, queue=400_000, delay=0.02, loss=0.03)
+    run = pair(lossy, Plan(total=8_000_000, chunk=(20_000, 60_000)), seed, congestion=Undone)
+    run.run()
+    assert sender(run).cc.times == 0  # type: ignore[attr-defined]
+    assert sender(run).loss.retransmitted < 8_000_000 * 0.08
