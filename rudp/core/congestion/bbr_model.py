@@ -16,7 +16,7 @@ they were one packet, with the tx_in_flight and the losses of the newest data ac
 Deviation: background loss. The draft takes every loss for a sign of congestion, so that 2 % of it
 that have nothing to do with us (radio, a faulty line) end every probe, and the rate sinks to a
 third. What is lost while the round-trip time says that no queue stands does not depend on our rate;
-its share is measured, and only what is lost beyond that counts, with a margin of three standard
+its share is measured, and only what is lost beyond that counts, with a margin of two standard
 deviations, since small flights lose by chance. It is limited to 5 %: a policer, or a buffer too
 short to be seen in the delay, is answered at least from there on. Without such loss all of this is
 the draft's.
@@ -218,7 +218,9 @@ class PathModel(CongestionControl):
         """`lost` bytes were found to be lost since the ACK before."""
         if sample.rtt >= 0.0:
             # An ACK that reveals a loss often measures nothing: the last measurement holds.
-            self._calm = sample.rtt <= self.min_rtt * CALM_FACTOR + CALM_MARGIN
+            # The least round trip ever, not BBR.min_rtt: beside a flow that never lets the queue
+            # drain, that has a queue in it.
+            self._calm = sample.rtt <= sample.min_rtt * CALM_FACTOR + CALM_MARGIN
         if self._calm and self.state != PROBE_UP:
             self._calm_sent += sample.acked + lost
             self._calm_lost += lost
@@ -231,7 +233,7 @@ class PathModel(CongestionControl):
     def _explained(self, sent: float) -> float:
         """How much of `sent` bytes may be lost with nobody to blame for it."""
         expected = self.background_loss * sent
-        return expected + 3 * math.sqrt(expected * self.mss) if expected else 0.0
+        return expected + 2 * math.sqrt(expected * self.mss) if expected else 0.0
 
     def note_loss(self, delivered: int) -> bool:
         """NoteLoss(); True for the first of this round."""
