@@ -45,7 +45,7 @@ MIN_PIPE_SEGMENTS: Final = 4
 # Background loss.
 MAX_BACKGROUND_LOSS: Final = 0.05
 CALM_FACTOR: Final = 1.125  # up to min_rtt times this, and
-CALM_MARGIN: Final = 0.002  # this many seconds for coarse timers, no queue stands
+CALM_MARGIN: Final = 0.004  # this many seconds for coarse timers, no queue stands
 CALM_MEMORY: Final = 0.95  # what a round trip leaves of the measurements before
 CALM_LEAST: Final = 50  # segments that make a measurement
 
