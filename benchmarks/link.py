@@ -266,10 +266,12 @@ def arguments() -> argparse.Namespace:
 
 
 async def run(rows: list[Row], options: argparse.Namespace) -> list[Result]:
-    # Whoever ends this process lets it clean up first: as Ctrl-C does, by cancelling.
+    # Whoever ends this process lets it clean up first. SIGINT too: a shell has the jobs that it
+    # puts into the background ignore it, and asyncio leaves that as it is.
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     everyone = subjects(options.algorithm, rows)
     print_lines([TABLE_HEADER])
     results = []
