@@ -324,9 +324,11 @@ class Scoreboard:
                 in_flight.append(flight)
         in_flight.sort(key=lambda flight: (flight.number, flight.end))
         self.oldest = self.newest = None
+        last: Flight | None = None
         for flight in in_flight:
-            flight.older = flight.newer = None
-            self._link_after(self.newest, flight)
+            flight.newer = None
+            self._link_after(last, flight)
+            last = flight
 
     def clear(self) -> None:
         """Nothing is in flight any more."""
