@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import rudp
-from rudp.datagrams import Address, Datagrams, bind_socket, connect_socket
+from rudp.datagrams import Address, bind_socket, connect_socket
 from rudp.ecn import EcnField
 from rudp.loop_datagrams import open_loop_datagrams
 
-from . import peers
+from . import peers, udp
 from .peers import HOST, Accepted, closed
 from .udp import LOCALHOST, Recorder, linux_only, needs_ipv6, pairs, until
+
+open_own = udp.open_own
 
 quiet_loop = peers.quiet_loop
 
@@ -50,19 +52,6 @@ class Marks(Recorder):
     ) -> None:
         super().datagrams_received(datagrams, now)
         self.marked += [ce] * len(datagrams)
-
-
-@pytest.fixture
-async def open_own() -> AsyncIterator[Callable[..., Datagrams]]:
-    opened: list[Datagrams] = []
-
-    def open_one(sock: socket.socket, receiver: Any, **kwds: Any) -> Datagrams:
-        opened.append(Datagrams(asyncio.get_running_loop(), sock, receiver, **kwds))
-        return opened[-1]
-
-    yield open_one
-    for layer in opened:
-        layer.abort()
 
 
 @pytest.mark.parametrize(("family", "local"), FAMILIES)

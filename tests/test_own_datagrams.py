@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -20,20 +20,10 @@ from rudp.datagrams import (
     take_socket,
 )
 
+from . import udp
 from .udp import LOCALHOST, Recorder, pairs, scripted, until
 
-
-@pytest.fixture
-async def open_own() -> AsyncIterator[Callable[..., Datagrams]]:
-    opened: list[Datagrams] = []
-
-    def open_one(sock: socket.socket, receiver: Any, **kwds: Any) -> Datagrams:
-        opened.append(Datagrams(asyncio.get_running_loop(), sock, receiver, **kwds))
-        return opened[-1]
-
-    yield open_one
-    for layer in opened:
-        layer.abort()
+open_own = udp.open_own
 
 
 # Batches and budgets

@@ -6,12 +6,12 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from rudp.datagrams import Address, bind_socket, take_socket
+from rudp.datagrams import Address, Datagrams, bind_socket, take_socket
 
 LOCALHOST = ("127.0.0.1", 0)
 LINUX = sys.platform == "linux"
@@ -85,6 +85,20 @@ def scripted(*outcomes: Exception | None, remote: Any = None) -> ScriptedSocket:
         sock.connect(remote)
     take_socket(sock)
     return sock.script(*outcomes)
+
+
+@pytest.fixture
+async def open_own() -> AsyncIterator[Callable[..., Datagrams]]:
+    """Makes layers over our own sockets, and closes them when the test is over."""
+    opened: list[Datagrams] = []
+
+    def open_one(sock: socket.socket, receiver: Any, **kwds: Any) -> Datagrams:
+        opened.append(Datagrams(asyncio.get_running_loop(), sock, receiver, **kwds))
+        return opened[-1]
+
+    yield open_one
+    for layer in opened:
+        layer.abort()
 
 
 async def until(condition: Callable[[], object]) -> None:
