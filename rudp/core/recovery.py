@@ -142,7 +142,7 @@ class LossRecovery:
             self.limited = 0
         board = self.board
         clean = self.state is Recovery.OPEN and not self.dup_acks and self.probe.end < 0
-        if self.calm or not board.flights:
+        if self.calm or board.first is None:
             self.calm = clean and not board.sacked and not board.lost and not self.cwr
 
     def _read(
@@ -162,7 +162,9 @@ class LossRecovery:
         self._echoed = echoed
         sent_at = -1.0
         if ack > una:
-            first_sent_at = board.flights[0].sent_at
+            first = board.first
+            assert first is not None
+            first_sent_at = first.sent_at
             board.on_ack(ack, news)
             if news.sampled_at < 0.0 and echoed >= first_sent_at - TICK:
                 # RFC 7323 section 4: timestamps measure retransmissions too; but an echo of what
@@ -405,7 +407,8 @@ class LossRecovery:
             self.undo.begin()
         # RFC 5682 section 3.1, step 1: not if the timer expires in a recovery.
         self.undo.frto = FRTO_REPEATED if fresh and first else FRTO_OFF
-        reneged = bool(board.flights) and board.flights[0].state == SACKED
+        head = board.first
+        reneged = head is not None and head.state == SACKED
         if self.sack and not reneged:
             self._lost(self.rack.on_timeout(board, self.mss, self.rtt, now))
         else:

@@ -8,7 +8,7 @@ is per range that it changes, never per segment.
        | in flight |  lost  | sacked |  lost  |  sacked  | in flight |
        +-----------+--------+--------+--------+----------+-----------+
 
-There are two orders. `flights` is that of the sequence space; and what is in flight is linked in
+There are two orders. `_flights` is that of the sequence space; and what is in flight is linked in
 the order in which it was sent last, from `oldest` on, which is the order that RACK asks for.
 
 The *pipe* (RFC 6675 section 2) is the sum of what is in flight: a lost range leaves it, and comes
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -37,8 +38,9 @@ class Scoreboard:
     """The flights between `snd.una` and `snd.nxt`, in order and without gaps."""
 
     __slots__ = (
+        "_flights",
+        "_gone",
         "_hint",
-        "flights",
         "high_sacked",
         "limit",
         "lost",
@@ -50,7 +52,8 @@ class Scoreboard:
     )
 
     def __init__(self, limit: int) -> None:
-        self.flights: list[Flight] = []
+        self._flights: list[Flight] = []
+        self._gone = 0  # so many at its front have arrived; see `_drop`
         self.limit = limit  # most flights that SACKs may cut
         self.pipe = 0
         self.lost = 0
@@ -61,13 +64,24 @@ class Scoreboard:
         self.sends = 0  # transmissions so far
         self._hint = 0  # no lost flight starts below this
 
+    @property
+    def flights(self) -> list[Flight]:
+        """What is between `snd.una` and `snd.nxt`, in order: a copy."""
+        return self._flights[self._gone :]
+
+    @property
+    def first(self) -> Flight | None:
+        """The flight at `snd.una`."""
+        flights = self._flights
+        return flights[self._gone] if flights else None
+
     # -- what we did -----------------------------------------------------------------------------
 
     def on_sent(self, start: int, end: int, now: float, stamp: Stamp) -> None:
         """New data [start, end) went out."""
         number = self.sends = self.sends + 1
         flight = Flight(start, end, number, now, stamp)
-        self.flights.append(flight)
+        self._flights.append(flight)
         self.pipe += end - start
         newest = self.newest
         if newest is None:
@@ -112,8 +126,8 @@ class Scoreboard:
         """The first flight that is lost and was not sent again since."""
         if not self.lost:
             return None
-        flights = self.flights
-        index = max(0, self._index(self._hint))
+        flights = self._flights
+        index = max(self._gone, self._index(self._hint))
         while flights[index].state != LOST:
             index += 1
         self._hint = flights[index].start
@@ -124,7 +138,7 @@ class Scoreboard:
         end = flight.end
         if end - flight.start >= limit:
             return flight.start + limit
-        flights = self.flights
+        flights = self._flights
         index = self._index(flight.start) + 1
         while index < len(flights) and flights[index].state == LOST:
             end = flights[index].end
@@ -138,7 +152,7 @@ class Scoreboard:
 
         Data ends at `limit`; what is beyond is a FIN. None if the last flight is not in flight.
         """
-        flights = self.flights
+        flights = self._flights
         last = flights[-1]
         if last.state != IN_FLIGHT:
             return None
@@ -147,7 +161,7 @@ class Scoreboard:
             self._split(len(flights) - 1, start)
             return flights[-1]
         end = min(last.end, limit)
-        while len(flights) > 1 and flights[-2].state == IN_FLIGHT:
+        while len(flights) > self._gone + 1 and flights[-2].state == IN_FLIGHT:
             before = flights[-2]
             start = before.start + (before.end - before.start - 1) // mss * mss
             if end - start > mss:
@@ -165,8 +179,8 @@ class Scoreboard:
 
     def on_ack(self, una: int, news: Arrivals) -> None:
         """All below `una` has arrived."""
-        whole = 0
-        for flight in self.flights:
+        gone = self._gone
+        for flight in islice(self._flights, gone, None):
             if flight.start >= una:
                 break
             length = min(una, flight.end) - flight.start
@@ -180,8 +194,8 @@ class Scoreboard:
                 break
             if flight.state == IN_FLIGHT:
                 self._unlink(flight)
-            whole += 1
-        del self.flights[:whole]
+            gone += 1
+        self._drop(gone)
         if news.again:
             news.sampled_at = -1.0  # the rest may have waited at the peer for what was sent again
 
@@ -190,21 +204,21 @@ class Scoreboard:
 
         Returns the newest flight of which something has arrived.
         """
-        flights = self.flights
-        flight = flights[0]
+        flights = self._flights
+        gone = self._gone
+        flight = flights[gone]
         self.pipe -= una - flight.start
         if una >= flights[-1].end:
             flight = flights[-1]
             self.clear()
             return flight
-        whole = 0
         while flight.end <= una:
             arrived = flight
-            whole += 1
-            flight = flights[whole]
+            gone += 1
+            flight = flights[gone]
             arrived.newer = flight.older = None
         self.oldest = flight
-        del flights[:whole]
+        self._drop(gone)
         if flight.start < una:
             flight.start = una
             return flight
@@ -221,11 +235,11 @@ class Scoreboard:
                 self._on_block(left, right, news)
 
     def _on_block(self, left: int, right: int, news: Arrivals) -> None:
-        flights = self.flights
+        flights = self._flights
         first = self._index(left)
         if flights[first].state == SACKED and flights[first].end >= right:
             return
-        if len(flights) + 2 > self.limit and not self._fits(left, right):
+        if len(flights) - self._gone + 2 > self.limit and not self._fits(left, right):
             return  # cut into too many pieces: this block will be told again
         first = self._cut(left)
         after = self._cut(right)
@@ -282,22 +296,21 @@ class Scoreboard:
 
     def mark_head_lost(self, mss: int) -> int:
         """The segment at `snd.una` is lost (RFC 6582). Returns the bytes marked."""
-        if not self.flights:
-            return 0
-        head = self.flights[0]
-        if head.state != IN_FLIGHT:
+        head = self.first
+        if head is None or head.state != IN_FLIGHT:
             return 0
         if head.end - head.start > mss:
-            self._split(0, head.start + mss)
+            self._split(self._gone, head.start + mss)
         return self.lose(head)
 
     def mark_all_lost(self) -> int:
         """Whatever the peer does not have is lost. Returns the bytes marked."""
-        if not self.flights:
+        head = self.first
+        if head is None:
             return 0
         # RFC 2018 section 8, RFC 6675 section 5.1: if the peer claims to have the very first
         # byte and does not acknowledge it, it has reneged; believe no SACK that came before.
-        reneged = self.flights[0].state == SACKED
+        reneged = head.state == SACKED
         marked = 0
         for flight in self.flights:
             if flight.state == SACKED and reneged:
@@ -332,11 +345,12 @@ class Scoreboard:
 
     def clear(self) -> None:
         """Nothing is in flight any more."""
-        flights = self.flights
+        flights = self._flights
         if len(flights) > 1:
-            for flight in flights:
+            for flight in islice(flights, self._gone, None):
                 flight.older = flight.newer = None  # leave the garbage collector no cycles
         flights.clear()
+        self._gone = 0
         self.oldest = self.newest = None
         self.pipe = self.lost = self.sacked = 0
 
@@ -372,18 +386,37 @@ class Scoreboard:
 
     def _index(self, seq: int) -> int:
         """The index of the flight that holds `seq`, or of the last before it."""
-        return bisect_right(self.flights, seq, key=_start) - 1
+        return bisect_right(self._flights, seq, self._gone, key=_start) - 1
+
+    def _drop(self, gone: int) -> None:
+        """The first `gone` of the list have arrived.
+
+        They leave it when they make up an eighth of it: it moves all the others.
+        """
+        if gone * 8 >= len(self._flights):
+            del self._flights[:gone]
+            gone = 0
+        self._gone = gone
+
+    def _remove(self, first: int, after: int) -> None:
+        """Take [first, after) out of the list; what moves is the shorter side of it."""
+        flights, gone = self._flights, self._gone
+        if first - gone < len(flights) - after:
+            flights[gone + after - first : after] = flights[gone:first]
+            self._drop(gone + after - first)
+        else:
+            del flights[first:after]
 
     def _fits(self, left: int, right: int) -> bool:
         """[left, right) can be marked without a cut."""
-        flights = self.flights
+        flights = self._flights
         starts = flights[self._index(left)].start == left
         return starts and flights[self._index(right - 1)].end == right
 
     def _cut(self, seq: int) -> int:
         """Make a boundary at `seq`; returns the index of the flight that starts there."""
         index = self._index(seq)
-        flight = self.flights[index]
+        flight = self._flights[index]
         if flight.start == seq:
             return index
         if flight.end > seq:
@@ -391,7 +424,7 @@ class Scoreboard:
         return index + 1
 
     def _split(self, index: int, seq: int) -> None:
-        flight = self.flights[index]
+        flight = self._flights[index]
         assert flight.start < seq < flight.end
         rest = Flight(seq, flight.end, flight.number, flight.sent_at, flight.stamp)
         rest.state = flight.state
@@ -399,27 +432,27 @@ class Scoreboard:
         rest.first = flight.first
         rest.first_sent_at = flight.first_sent_at
         flight.end = seq
-        self.flights.insert(index + 1, rest)
+        self._flights.insert(index + 1, rest)
         if flight.state == IN_FLIGHT:
             self._link_after(flight, rest)
 
     def _absorb(self, index: int, end: int) -> None:
         """Let the lost flight at `index` go on up to `end`, in place of those behind it."""
-        flights = self.flights
+        flights = self._flights
         after = self._cut(end) if end < flights[-1].end else len(flights)
         for flight in flights[index + 1 : after]:
             assert flight.state == LOST
             flights[index].absorb(flight)
         flights[index].end = end
-        del flights[index + 1 : after]
+        self._remove(index + 1, after)
 
     def _join(self, first: int, after: int) -> None:
         """Make one flight of the sacked ones at [first, after) and of their sacked neighbours."""
-        flights = self.flights
-        if first > 0 and flights[first - 1].state == SACKED:
+        flights = self._flights
+        if first > self._gone and flights[first - 1].state == SACKED:
             first -= 1
         if after < len(flights) and flights[after].state == SACKED:
             after += 1
         if after - first > 1:
             flights[first].end = flights[after - 1].end
-            del flights[first + 1 : after]
+            self._remove(first + 1, after)

@@ -299,9 +299,9 @@ class Sender(SendState):
             # Rule 4 of the sender's SWS avoidance: the timeout overrides, send what fits.
             length = min(usable, self.unsent, self.mss)
         elif self.nxt > self.una:
-            flight = self.board.flights[0]
+            flight = self.board.first
             loss.window_opened()
-            if self.board.next_lost() is not flight:
+            if flight is None or self.board.next_lost() is not flight:
                 return None
             stamp = loss.rate.on_sent(self.board.pipe, 1, now)
             loss.on_retransmitted(flight, min(flight.end, self.una + 1), stamp, now)

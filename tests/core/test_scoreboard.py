@@ -94,6 +94,25 @@ def test_sacks_cut_no_more_than_the_limit() -> None:
     assert 0 < board.sacked < len(told)
 
 
+def test_of_what_has_arrived_no_more_than_a_seventh_of_the_rest_is_kept() -> None:
+    board = sent(*range(10, 10010, 10))
+    for una in range(10, 10000, 10):
+        acked(board, UNA + una)
+        live = (10000 - una) // 10
+        assert len(board.flights) == live
+        assert len(board._flights) <= live * 8 // 7 + 1
+
+
+def test_what_is_joined_near_the_front_is_gone_whichever_side_moved() -> None:
+    board = sent(*range(10, 10010, 10))
+    for right in range(30, 5000, 10):
+        sack(board, (20, right))
+        assert len(board.flights) == 1000 - (right - 30) // 10
+    assert picture(board).startswith("0-10 flight, 10-20 flight, 20-4990 sacked, 4990-5000 flight")
+    acked(board, UNA + 5005)
+    assert picture(board).startswith("5005-5010 flight, 5010-5020 flight")
+
+
 # The order of transmission.
 
 
