@@ -14,6 +14,7 @@ from setuptools.errors import CompileError
 
 HOT = (
     "rudp/core/*.py",
+    "rudp/core/congestion/*.py",
     "rudp/channel.py",
     "rudp/datagram_layer.py",
     "rudp/datagrams.py",
@@ -25,10 +26,9 @@ HOT = (
     "rudp/time_waits.py",
 )
 # Not these: they are dataclasses that users make, vary and print, where mypyc's differ from
-# Python's. Nor rudp/core/congestion/, since users subclass what is in it; nor rudp/transport.py: as
-# mypyc lays objects out, a subclass of asyncio.Transport has its own fields where the base class
-# has `_extra`.
-INTERPRETED = ("__init__.py", "config.py", "tcp_info.py")
+# Python's. Nor rudp/transport.py: as mypyc lays objects out, a subclass of asyncio.Transport has
+# its own fields where the base class has `_extra`.
+INTERPRETED = ("__init__.py", "config.py", "subclassing.py", "tcp_info.py")
 
 MYPY = "mypy>=1.15"
 

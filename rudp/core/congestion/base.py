@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from rudp.core.subclassing import mypyc_attr
+
 INFINITE_SSTHRESH: Final = 1 << 62
 """A slow-start threshold that no window reaches: no loss was seen yet."""
 
@@ -103,6 +105,7 @@ class AckSample:
         """C.lost: bytes marked lost in all."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CongestionControl:
     """How much may be in flight. Subclass it, or `WindowBased`, for an algorithm of your own.
 

@@ -40,6 +40,7 @@ from rudp.core.congestion.bbr_model import (
     STARTUP_PACING_GAIN,
     PathModel,
 )
+from rudp.core.subclassing import mypyc_attr
 
 # Section 5.6.1, by state: STARTUP, DRAIN, DOWN, CRUISE, REFILL, UP, PROBE_RTT.
 PACING_GAINS: Final[tuple[float, ...]] = (STARTUP_PACING_GAIN, 0.5, 0.9, 1.0, 1.0, 1.25, 1.0)
@@ -59,6 +60,7 @@ ACKS_PROBE_STOPPING: Final = 4
 NO_UNDO: Final = -1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Bbr(PathModel):
     """BBRv3. It paces, and hardly ever fills queues; made for lossy and for bloated paths."""
 

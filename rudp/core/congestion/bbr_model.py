@@ -28,6 +28,7 @@ import math
 from typing import Final
 
 from rudp.core.congestion.base import AckSample, CongestionControl
+from rudp.core.subclassing import mypyc_attr
 
 # Section 2.7 to 2.14, the constants.
 LOSS_THRESH: Final = 0.02
@@ -59,6 +60,7 @@ PROBE_UP: Final = 5
 PROBE_RTT: Final = 6
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PathModel(CongestionControl):
     """The measured state of BBR, and what each ACK changes of it."""
 

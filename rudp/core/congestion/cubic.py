@@ -21,6 +21,7 @@ from typing import Final
 from rudp.core.congestion.base import INFINITE_SSTHRESH, AckSample
 from rudp.core.congestion.hystart import HyStart
 from rudp.core.congestion.window import OPEN, WindowBased
+from rudp.core.subclassing import mypyc_attr
 
 C: Final = 0.4
 """Segments per second cubed (section 5.1)."""
@@ -30,6 +31,7 @@ ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)
 """Growth in segments a round trip that gets with BETA what Reno gets with a half (section 4.3)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cubic(WindowBased):
     """RFC 9438, with HyStart++ (RFC 9406) and PRR (RFC 9937)."""
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from rudp.core.congestion.base import INFINITE_SSTHRESH, AckSample
 from rudp.core.congestion.window import OPEN, WindowBased
+from rudp.core.subclassing import mypyc_attr
 
 TARGET: Final = 0.060
 """Queueing delay that is aimed at, in seconds."""
@@ -38,6 +39,7 @@ FROZEN: Final = 2  # in a slowdown, at the least window
 RAMPING: Final = 3  # in a slowdown, on the way back
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ledbat(WindowBased):
     """LEDBAT++: a scavenger that stays out of everybody's way."""
 

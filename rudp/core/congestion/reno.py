@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rudp.core.congestion.base import AckSample
 from rudp.core.congestion.window import WindowBased
+from rudp.core.subclassing import mypyc_attr
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reno(WindowBased):
     """RFC 5681: slow start, congestion avoidance, half the window on loss."""
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from rudp.core.congestion.base import AckSample, CongestionControl
 from rudp.core.congestion.prr import Prr
+from rudp.core.subclassing import mypyc_attr
 
 OPEN: Final = 0
 REDUCING: Final = 1
@@ -29,6 +30,7 @@ AVOIDANCE_PACING: Final = 1.2
 They are Linux's tcp_pacing_ss_ratio and tcp_pacing_ca_ratio."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class WindowBased(CongestionControl):
     """A window that grows by ACKs and shrinks by losses.
 
