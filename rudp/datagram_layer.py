@@ -29,7 +29,7 @@ import asyncio
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .sockets import Address
 
@@ -56,6 +56,24 @@ class Receiver(Protocol):
 
     def writable(self) -> None:
         """The socket takes datagrams again; `blocked` is false."""
+
+
+class Nobody:
+    """The receiver of a layer that is closed: the one above may go, in no cycle with it."""
+
+    def datagrams_received(
+        self, datagrams: list[tuple[bytes, Address]], now: float, ce: bool = False
+    ) -> None:
+        """Drop them."""
+
+    def error_received(self, exc: OSError, addr: Address | None = None) -> None:
+        """It concerns no one."""
+
+    def writable(self) -> None:
+        """There is nothing to send."""
+
+
+NOBODY: Final = Nobody()
 
 
 class DatagramLayer(ABC):

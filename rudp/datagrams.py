@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from .datagram_layer import DatagramLayer, Receiver
+from .datagram_layer import NOBODY, DatagramLayer, Receiver
 from .ecn import ecn_field
 from .local_addresses import Ancillary, local_addresses
 from .loop_datagrams import open_loop_datagrams
@@ -50,6 +50,11 @@ MIN_COST = 1024
 """One wake-up makes at most READ_BUDGET system calls and takes in about BYTE_BUDGET bytes. A
 datagram counts for no less than MIN_COST: with GRO one read may hand out 64 tiny ones, and the work
 is per datagram."""
+
+LOOK_AGAIN = 8
+"""To find nothing costs as much as to read a datagram. Where nothing was left the last time, a
+wake-up reads just once, and each LOOK_AGAINth looks for more; the loop wakes us again if there
+is."""
 
 # Linux, include/uapi/linux/udp.h. Python's socket module has no names for them.
 SOL_UDP = 17
@@ -100,19 +105,16 @@ class Datagrams(DatagramLayer):
         except OSError:
             self._peer = None
         self._fd = sock.fileno()
-        self._read: Callable[[list[tuple[bytes, Address]]], int]
         # A connected socket has just one way, which the kernel knows.
         self._locals = local_addresses(sock) if self._peer is None else None
         self._field = ecn_field(sock)
         self.ecn = self._field is not None
         self._marked: list[tuple[bytes, Address]] = []  # what came with CE, in this wake-up
+        self._singles = 0  # wake-ups since something was left after the first read
         self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
         if self._field is not None:
             self._space += self._field.space
-        if self.gro or self.ecn or self._locals is not None:
-            self._read = self._read_joined
-        else:
-            self._read = self._read_unconnected if self._peer is None else self._read_connected
+        self._plain = not (self.gro or self.ecn or self._locals is not None)
         loop.add_reader(self._fd, self._on_readable)
 
     def _watch(self) -> None:
@@ -140,22 +142,27 @@ class Datagrams(DatagramLayer):
         if self.blocked:
             self._loop.remove_writer(self._fd)
         self.sock.close()
+        self._receiver = NOBODY
 
     # Receiving
 
     def drain(self) -> None:
         if not self._closed:
-            self._on_readable()
+            self._take_in(READ_BUDGET)
 
     def _on_readable(self) -> None:
+        self._singles += 1
+        self._take_in(READ_BUDGET if self._singles % LOOK_AGAIN == 0 or self._singles < 2 else 1)
+
+    def _take_in(self, reads: int) -> None:
+        """Read so many times at most, and hand over what has come."""
         now = self._clock()
         datagrams: list[tuple[bytes, Address]] = []
         failure: OSError | None = None
         budget = BYTE_BUDGET
-        read = self._read
-        for _ in range(READ_BUDGET):
+        for count in range(reads):
             try:
-                budget -= read(datagrams)
+                budget -= self._read(datagrams)
             except BlockingIOError:
                 break
             except OSError as exc:
@@ -163,6 +170,8 @@ class Datagrams(DatagramLayer):
                 # not spin.
                 failure = exc
                 break
+            if count:
+                self._singles = 0
             if budget <= 0 or self._marked:
                 break
         if datagrams:
@@ -174,19 +183,18 @@ class Datagrams(DatagramLayer):
             self._loop.call_soon(self._watch)  # uvloop stops after this callback, not before
             self._receiver.error_received(failure)
 
-    def _read_connected(self, datagrams: list[tuple[bytes, Address]]) -> int:
-        data = self.sock.recv(MAX_DATAGRAM)
-        assert self._peer is not None
-        datagrams.append((data, self._peer))
-        return max(len(data), MIN_COST)
-
-    def _read_unconnected(self, datagrams: list[tuple[bytes, Address]]) -> int:
-        datagram = self.sock.recvfrom(MAX_DATAGRAM)
-        datagrams.append(datagram)
-        return max(len(datagram[0]), MIN_COST)
+    def _read(self, datagrams: list[tuple[bytes, Address]]) -> int:
+        """One system call; returns what it takes out of the wake-up's budget."""
+        if not self._plain:
+            return self._read_joined(datagrams)
+        if self._peer is not None:
+            datagrams.append((self.sock.recv(MAX_DATAGRAM), self._peer))
+        else:
+            datagrams.append(self.sock.recvfrom(MAX_DATAGRAM))
+        return max(len(datagrams[-1][0]), MIN_COST)
 
     def _read_joined(self, datagrams: list[tuple[bytes, Address]]) -> int:
-        """Read once, with what the system says of it.
+        """As `_read`, with what the system says of it.
 
         With UDP_GRO that is one datagram, or several of one size, the last maybe shorter. What came
         with CE goes to `_marked` instead.

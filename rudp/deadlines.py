@@ -79,6 +79,8 @@ class Deadlines:
         self._heap.clear()
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+        self._on_due = _nobody  # leave the garbage collector no cycle
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -97,3 +99,7 @@ class Deadlines:
         finally:
             if self._heap:
                 self.wake_up_at(self._heap[0][0])
+
+
+def _nobody(due: list[Channel], now: float) -> None:
+    """Who is woken by a timer that is closed."""

@@ -256,10 +256,8 @@ class Engine(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception, addr: Address | None = None) -> None:
         """The system reports an error, of a send to `addr` if that is known.
 
-        It ends attempts to connect, and nothing else.
-
-        RFC 9293 section 3.9.2.2, RFC 5461 and 5927: to an established connection an ICMP error says
-        nothing that can be trusted.
+        It ends attempts to connect, and nothing else. RFC 9293 section 3.9.2.2, RFC 5461 and 5927:
+        to an established connection an ICMP error says nothing that can be trusted.
         """
         assert isinstance(exc, OSError)
         addr = self.connected or addr
@@ -487,13 +485,15 @@ class Engine(asyncio.DatagramProtocol):
         for channel in self.channels:
             error = ConnectionAbortedError(errno.ECONNABORTED, "the endpoint was closed")
             channel.connection.abort(error=error)
-            self._pump(channel, self.clock())
+            self._touch(channel)
+        self._pump_touched(self.clock())  # with them, the ACKs that have waited for company
         self.closed = True
         self._deadlines.close()
         self._time_waits = TimeWaits(1)
         self._unsent.clear()
         self._stalled.clear()
         self.datagrams.close()
+        self._on_idle = None  # leave the garbage collector no cycle
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} connections={len(self._channels)}>"

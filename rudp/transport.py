@@ -314,6 +314,7 @@ class Transport(asyncio.Transport):
         if self._on_lost is not None:
             self._on_lost(self)
         self._protocol = _NO_PROTOCOL
+        self._channel.transport = None  # leave the garbage collector no cycle
 
     def _call(self, name: str, *args: Any) -> Any:
         """Call the protocol in its own context. What it raises ends the connection, not the

@@ -68,6 +68,22 @@ async def closed_first(peer: RawPeer, opening: Any) -> tuple[Hand, Stream]:
     return hand, stream
 
 
+async def test_an_endpoint_that_is_aborted_acknowledges_the_fin_that_it_has_just_got() -> None:
+    async with RawPeer.open() as peer, listening(echo) as endpoint:
+        connecting = asyncio.create_task(endpoint.open_connection(*peer.addr))
+        hand = await Hand.accept(peer)
+        _, writer = await connecting
+        writer.close()
+        await hand.next(lambda segment: segment.flags & FIN)
+        hand.send(ACK)
+        await writer.wait_closed()
+        await hand.fin()
+        endpoint.engine.datagrams.drain()
+        assert endpoint.engine.has_time_wait
+        endpoint.abort()  # before the turn of the loop in which the ACK would have gone out
+        await hand.peer.next(lambda segment: segment.ack == hand.seq % 2**32)
+
+
 @pytest.mark.parametrize("own", [True, False])
 async def test_time_wait_acknowledges_a_late_fin_and_ignores_resets(own: bool) -> None:
     async with RawPeer.open() as peer, listening(echo) as endpoint:
