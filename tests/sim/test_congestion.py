@@ -139,6 +139,16 @@ def test_the_send_buffer_bounds_what_is_in_flight() -> None:
     assert snd(sender).flight_size <= 25_000
 
 
+def test_bbr_fills_the_path_and_not_its_queue() -> None:
+    path = Path(queue=8)
+    sender = path.flow(congestion="bbr")
+    path.run(1.0)
+    (share,) = path.run(3.0)
+    assert share > 0.9
+    assert path.forth.dropped == 0
+    assert snd(sender).rtt.srtt < 1.3 * RTT  # Reno and CUBIC: seven times
+
+
 # -- an application with little to send ------------------------------------------------------------
 
 
