@@ -41,7 +41,7 @@ class Sender(SendState):
         super().__init__(config, iss)
         self._super = 0  # most payload of a super-segment: whole segments
         self.sample = AckSample()  # what congestion control is told
-        self._cwnd_limited = False
+        self._limited_until = -1  # SND.NXT when cwnd kept something back last
         self._quiet_since = -math.inf  # when the last progress was
         self.bytes_sent = 0
         self.total_retransmissions = 0
@@ -95,7 +95,7 @@ class Sender(SendState):
             self.give_up_deadline = math.inf
             self._quiet_since = now
         if loss.delivered or loss.newly_lost or ece:
-            self._tell(before, progress, ece, now)
+            self._tell(before, una, ece, now)
         self._arm(now, heard=True, probe=progress)
 
     def _on_ack_in_order(self, ack: int, now: float) -> None:
@@ -116,7 +116,7 @@ class Sender(SendState):
         told.in_flight = board.pipe
         told.srtt = rtt.srtt
         told.min_rtt = rtt.min_rtt
-        told.cwnd_limited = self._cwnd_limited
+        told.cwnd_limited = self.una < self._limited_until
         told.recovering = told.ece = False
         loss.rate.on_delivered(told.acked, newest.stamp, now, told)
         self.una = ack
@@ -131,19 +131,22 @@ class Sender(SendState):
         elif ack < self.buffer.end or self.fin_queued:
             self._arm(now, heard=True)
 
-    def _tell(self, before: int, progress: bool, ece: bool, now: float) -> None:
-        """Let congestion control know of an ACK, or of what a timer has marked."""
+    def _tell(self, before: int, una: int, ece: bool, now: float) -> None:
+        """Let congestion control know of an ACK, or of what a timer has marked.
+
+        `before` and `una`: the pipe and SND.UNA as they were.
+        """
         loss, rtt, told = self.loss, self.rtt, self.sample
         told.now = now
         told.acked = loss.delivered
-        told.progress = progress
+        told.progress = self.una > una
         told.newly_lost = loss.newly_lost
         told.prior_in_flight = before
         told.in_flight = loss.in_flight()
         told.rtt = loss.sample
         told.srtt = rtt.srtt
         told.min_rtt = rtt.min_rtt
-        told.cwnd_limited = self._cwnd_limited
+        told.cwnd_limited = una < self._limited_until
         told.recovering = loss.state is not Recovery.OPEN
         told.ece = ece
         loss.newly_lost = 0
@@ -197,7 +200,6 @@ class Sender(SendState):
         cc.on_sent(unsent, unsent, now)
         if unsent < cc.cwnd:
             loss.rate.mark_app_limited(unsent)
-        self._cwnd_limited = False
         self.bytes_sent += unsent
         self._watch(now)
         return start, self.buffer.slice(start, end), PSH
@@ -213,7 +215,7 @@ class Sender(SendState):
         forced = loss.force or not self.board.pipe
         if room < min(length, mss):
             if not forced:
-                self._cwnd_limited = True
+                self._limited_until = self.nxt
                 return None
             length = min(length, mss)
         else:
@@ -244,12 +246,11 @@ class Sender(SendState):
         usable = min(self.wnd, self.config.send_buffer) - (nxt - self.una)
         unsent = self.buffer.end - nxt
         if usable <= 0:
-            self._cwnd_limited = False
             self._arm(now)
             return None
         room = cc.cwnd - before
         if before and room < mss and room < unsent:
-            self._cwnd_limited = True
+            self._limited_until = nxt
             return None
         length = unsent
         if length > mss or length > usable:
@@ -257,7 +258,6 @@ class Sender(SendState):
         if length != mss and unsent:
             length = self._avoid_silly_window(length, unsent, more)
             if not length:
-                self._cwnd_limited = False
                 self._arm(now)
                 return None
         if unsent:
@@ -278,10 +278,8 @@ class Sender(SendState):
         self.cc.on_sent(size, before + size, now)
         if loss.dup_acks and loss.state is Recovery.OPEN:
             loss.limited += size  # RFC 5681 section 3.2, step 2: no part of FlightSize
-        if end >= self.buffer.end:
-            self._cwnd_limited = False
-            if before + size < self.cc.cwnd and not self.board.lost:
-                loss.rate.mark_app_limited(before + size)
+        if end >= self.buffer.end and before + size < self.cc.cwnd and not self.board.lost:
+            loss.rate.mark_app_limited(before + size)
         return self._emit(start, end, now, new=True)
 
     def _paced(self, length: int, now: float) -> int:
@@ -372,7 +370,7 @@ class Sender(SendState):
             before = loss.in_flight()
             loss.on_reordering_timer(self.una, self.nxt, now)
             if loss.newly_lost:
-                self._tell(before, False, False, now)
+                self._tell(before, self.una, False, now)
             self.loss_deadline = loss.rack.deadline
         elif self.nxt > self.una:
             # The probe takes the place of the RTO, if that is due too: its time begins anew.

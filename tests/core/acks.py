@@ -10,9 +10,6 @@ from rudp.core.congestion import AckSample, CongestionControl
 def heard(cc: CongestionControl, acked: int, now: float = 1.0, **said: Any) -> AckSample:
     """An ACK of `acked` new bytes arrives; cwnd had been used up, unless told otherwise."""
     sample = AckSample()
-    sample.delivered = 1  # and nothing is in flight: each ACK ends a round trip
-    if not said.get("cwnd_limited", True):
-        sample.delivered = 2
     sample.now = now
     sample.acked = acked
     sample.progress = True

@@ -118,7 +118,7 @@ class Flow:
         self._n = itertools.count()
         self._recovery_point = -1
         self._timed_out = False  # and heard nothing since
-        self._limited = False
+        self._limited_until = -1  # delivered: the end of the round trip in which cwnd was used up
         self._next_send = 0.0
         self._idle_since = -math.inf
         self._heard_at = 0.0
@@ -136,7 +136,7 @@ class Flow:
             if not self._lost and self.unsent < 1:
                 return math.inf
             if self.in_flight + MSS > cc.cwnd and self.in_flight:
-                self._limited = True
+                self._limited_until = self.rate.delivered + self.in_flight
                 return math.inf
             if self._next_send > now + 1e-9:
                 return math.ceil(self._next_send / self.tick - 1e-6) * self.tick
@@ -214,8 +214,7 @@ class Flow:
         sample.rtt = rtt
         sample.srtt = self.srtt
         sample.min_rtt = self.min_rtt
-        sample.cwnd_limited = self._limited
-        self._limited = False
+        sample.cwnd_limited = self.rate.delivered < self._limited_until
         self.rate.on_lost(lost)
         self.rate.on_delivered(acked, newest.stamp, now, sample)
         if self._recovery_point >= 0 and self._una >= self._recovery_point:

@@ -128,6 +128,23 @@ def test_that_cwnd_limits_us_is_not_forgotten_while_we_wait() -> None:
     assert snd.sample.cwnd_limited
 
 
+def test_a_round_trip_after_the_window_was_full_pacing_is_what_limits() -> None:
+    snd = established(avoid=True)
+    write(snd, 1_000_000)
+    assert flush(snd, 0.0) == [(0, 10_000)]
+    snd.cc.cwnd = 100_000
+    snd.cc.pacing_rate = 1e4
+    for acked in (4000, 10_000):  # what was in flight with the full window
+        ack(snd, acked, 0.1)
+        assert snd.sample.cwnd_limited
+        snd.cc.cwnd = 100_000
+        snd.cc.pacing_rate = 1e4
+    assert flush(snd, 2.0) == [(10_000, 12_000)]
+    ack(snd, 11_000, 2.1)
+    assert not snd.sample.cwnd_limited
+    assert not snd.sample.app_limited
+
+
 def test_retransmissions_are_paced_but_for_the_first() -> None:
     snd = established(avoid=True)
     snd.cc.cwnd = snd.cc.ssthresh = 60_000

@@ -198,13 +198,3 @@ def test_the_pacing_rate_leaves_room_for_growth() -> None:
     cc.ssthresh = 15 * MSS
     heard(cc, 0, srtt=0.1, cwnd_limited=False)
     assert cc.pacing_rate == pytest.approx(1.2 * 10_000 / 0.1)
-
-
-def test_that_cwnd_was_used_up_holds_for_a_round_trip() -> None:
-    """With pacing, most ACKs find room in cwnd although cwnd is what limits the flow."""
-    cc = Reno(MSS, 10)
-    heard(cc, MSS, delivered=1000, in_flight=9000)
-    heard(cc, MSS, delivered=10_000, in_flight=9000, cwnd_limited=False)
-    assert cc.cwnd == 12 * MSS
-    heard(cc, MSS, delivered=10_001, in_flight=9000, cwnd_limited=False)
-    assert cc.cwnd == 12 * MSS

@@ -27,7 +27,8 @@ from rudp.core import codec
 from rudp.core.config import Config
 from rudp.core.congestion import ALGORITHMS
 from rudp.core.connection import Connection, open_active, open_passive
-from tests.sim.network import Conditions, Link, Simulation
+from rudp.core.segment import CE
+from tests.sim.network import Conditions, Link, Markable, Marked, Simulation
 
 SNAPSHOT: Final = Path(__file__).with_suffix(".txt")
 
@@ -51,48 +52,61 @@ class End:
     """A connection, its user, and what the endpoint would do for it, at once and without a
     mistake. A user who is a `source` never runs out of data; each reads what there is."""
 
-    def __init__(self, simulation: Simulation, config: Config, source: bool) -> None:
+    def __init__(
+        self,
+        simulation: Simulation,
+        config: Config,
+        source: bool,
+        *,
+        port: int = 40000,
+        ecn: bool = False,
+    ) -> None:
         self.connection: Connection | None = None
         self.link: Link
         self.read_bytes = 0
         self._simulation = simulation
         self._config = config
-        self._source = source
+        self._port = port
+        self._ecn = ecn
+        self.source = source
         self._deadline = math.inf
 
     def open(self) -> None:
         self.connection = open_active(
             self._config,
-            local_port=40000,
+            local_port=self._port,
             peer_port=9000,
             iss=2**32 - 3000,
             now=self._simulation.now,
             mss=_MSS,
+            ecn=self._ecn,
         )
-        self._pump()
+        self.pump()
 
     def arrive(self, datagram: bytes) -> None:
         now = self._simulation.now
         for segment in codec.coalesce([datagram])[0]:
+            segment.ecn = CE if isinstance(datagram, Marked) else 0
             if self.connection is None:
                 self.connection = open_passive(
-                    self._config, iss=2**32 - 2000, syn=segment, now=now, mss=_MSS
+                    self._config, iss=2**32 - 2000, syn=segment, now=now, mss=_MSS, ecn=self._ecn
                 )
             else:
                 self.connection.receive(segment, now)
-        self._pump()
+        self.pump()
 
-    def _pump(self) -> None:
+    def pump(self) -> None:
         """The user; then segments, events, deadline."""
         connection, now = self.connection, self._simulation.now
         assert connection is not None
         while data := connection.read():
             self.read_bytes += len(data)
-        if self._source and connection.unsent < len(_CHUNK):
+        if self.source and connection.unsent < len(_CHUNK):
             connection.write(_CHUNK)
         for segment in connection.segments_to_send(now):
             for header, payload in codec.split(segment, connection.send_mss or codec.MAX_SUPER):
-                self.link.send(bytes(header) + bytes(payload))
+                datagram = bytes(header) + bytes(payload)
+                self.link.send(Markable(datagram) if segment.ecn else datagram)
         while connection.next_event() is not None:
             pass
         deadline = connection.next_deadline()
@@ -108,7 +122,7 @@ class End:
         assert self.connection is not None
         if self.connection.next_deadline() <= now:
             self.connection.handle_timeout(now)
-        self._pump()
+        self.pump()
 
 
 def goodput(algorithm: str, loss: float, buffer: float) -> float:

@@ -53,6 +53,14 @@ class Simulation:
         return True
 
 
+class Markable(bytes):
+    """A datagram whose IP header says ECT(0): the sender knows what a mark means (RFC 3168)."""
+
+
+class Marked(bytes):
+    """The same datagram after a router has put CE there."""
+
+
 @dataclass(frozen=True)
 class Conditions:
     """What a link does to what it carries. Probabilities are for each datagram."""
@@ -61,6 +69,8 @@ class Conditions:
     """Bytes a second."""
     queue: int = 1 << 18
     """Bytes that may wait for the link; what comes then is dropped (drop-tail)."""
+    mark: float = math.inf
+    """Bytes that may wait before what comes, and can be marked, is marked."""
     delay: float = 0.01
     """Seconds from the link's end of sending to arrival."""
     jitter: float = 0.0
@@ -92,6 +102,7 @@ class Link:
         self.conditions = conditions
         self.carried = 0
         self.dropped = 0
+        self.marked = 0
         self._simulation = simulation
         self._random = random
         self._deliver = deliver
@@ -109,6 +120,9 @@ class Link:
         if starts - now > link.queue / link.rate:
             self.dropped += 1
             return
+        if isinstance(datagram, Markable) and starts - now > link.mark / link.rate:
+            self.marked += 1
+            datagram = Marked(datagram)
         self._free_at = starts + len(datagram) / link.rate
         arrival = self._free_at + link.delay + random.random() * link.jitter
         # A damaged datagram does not pass the receiver's UDP checksum (RFC 768).

@@ -102,7 +102,7 @@ def test_a_retransmission_that_is_lost_too_needs_no_timer(copies: int) -> None:
 @pytest.mark.parametrize("sack", [True, False], ids=["sack", "no sack"])
 def test_a_pause_of_the_path_is_no_congestion(timestamps: bool, sack: bool) -> None:
     """For 0.35 s nothing gets through, and then all of it does."""
-    run = pair(timestamps=timestamps, sack=sack)
+    run = pair(timestamps=timestamps, sack=sack, congestion="reno")
     begin, end = 1024.1, 1024.45
     send = run.a.transmit
 

@@ -124,6 +124,11 @@ class Script:
         """Seconds since the script began."""
         return self._now - _EPOCH
 
+    @property
+    def deadline(self) -> float:
+        """The connection's next deadline, in seconds since the script began."""
+        return self.connection.next_deadline() - _EPOCH
+
     def events(self) -> list[Event]:
         """The events since the last call."""
         events, self._events = self._events, []

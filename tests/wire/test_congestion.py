@@ -158,6 +158,52 @@ def test_after_an_rto_without_sending_cwnd_is_the_initial_window(script: Script)
     script.expect(*run(30_001, 40_001))
 
 
+def test_after_a_pause_slow_start_goes_up_to_three_quarters_of_the_window(script: Script) -> None:
+    """RFC 7661 section 4.4.3."""
+    script.established(mss=1000, wscale=7)
+    script.write(b"a" * 10_000)
+    script.expect(*run(1, 10_001, push=True))
+    script.inject(sack(1, "1001:10001"))
+    script.expect("> . 1:1001(1000) ack 1")
+    script.inject("< . 1:1(0) ack 10001")
+    script.write(b"b" * 1000 * sum(range(5, 17)))
+    una = 10_001
+    for window in range(5, 17):
+        script.expect(*run(una, una + window * 1000, push=window == 16))
+        una += window * 1000
+        script.inject(f"< . 1:1(0) ack {una}")
+    assert windows(script) == (16_000, 5000)
+    script.advance(0.25)
+    script.write(b"c" * 100_000)
+    script.expect(*run(una, una + 10_000))
+    script.inject(f"< . 1:1(0) ack {una + 2000}")
+    script.expect(*run(una + 10_000, una + 14_000))
+    assert windows(script) == (12_000, 12_000)
+    script.inject(f"< . 1:1(0) ack {una + 4000}")
+    script.expect(*run(una + 14_000, una + 16_000))
+
+
+def test_a_window_that_is_not_used_is_halved_after_five_minutes(script: Script) -> None:
+    """RFC 7661 section 4.4: a message now and then, each well within an RTO of the one before."""
+    config = Config(min_rto=3.0, initial_rto=3.0)
+    script.established(mss=1000, wscale=7, config=config)
+    script.write(b"a" * 30_000)
+    script.expect(*run(1, 10_001))
+    script.inject("< . 1:1(0) ack 10001")
+    script.expect(*run(10_001, 30_001, push=True))
+    script.inject("< . 1:1(0) ack 30001")
+    at = 30_001
+    while script.now < 306:
+        script.write(b"m" * 10)
+        script.expect(f"> P. {at}:{at + 10}(10) ack 1")
+        at += 10
+        script.inject(f"< . 1:1(0) ack {at}")
+        script.advance(2.0)
+        assert windows(script)[0] == (20_000 if script.now < 303 else 10_000)
+    script.write(b"b" * 60_000)
+    script.expect(*run(at, at + 10_000))
+
+
 def test_within_an_rto_cwnd_stays(script: Script) -> None:
     slow_start(script, total=30_000)
     script.inject("< . 1:1(0) ack 10001")

@@ -102,6 +102,51 @@ def test_new_data_follows_the_holes_when_the_pipe_has_room(script: Script) -> No
     script.expect(*run(11_001, 13_001))
 
 
+def test_half_of_what_arrives_goes_out_until_half_of_the_window_is_in_flight(
+    script: Script,
+) -> None:
+    """PRR, RFC 9937 section 6: of 20 segments the first is lost, and the others arrive singly."""
+    script.established(mss=1000, wscale=7)
+    script.write(b"a" * 100_000)
+    script.expect(*run(1, 10_001))
+    script.inject("< . 1:1(0) ack 10001")
+    script.expect(*run(10_001, 30_001))
+    nxt, sent = 30_001, []
+    for arrived in range(12_001, 31_001, 1000):
+        script.inject(sack(10_001, f"11001:{arrived}"))
+        lines = [str(line) for line in script.sent()]
+        sent.append(len(lines))
+        for line in lines:
+            new = f"> . {nxt}:{nxt + 1000}(1000) ack 1"
+            assert line.startswith(new if arrived != 14_001 else "> . 10001:11001(1000) ack 1")
+            nxt += 1000 * (arrived != 14_001)
+    # Limited transmit twice, the lost segment, and then one for each two that arrive.
+    assert sent == [1, 1, 1, 0] + [0, 1] * 6 + [0, 0, 1]
+    script.inject("< . 1:1(0) ack 32001")
+    assert windows(script) == (10_000, 10_000)
+    script.expect(*run(nxt, nxt + 3000))
+
+
+def test_with_less_in_flight_than_ssthresh_an_ack_that_advances_lets_out_one_more(
+    script: Script,
+) -> None:
+    """PRR-CRB and PRR-SSRB: all but two of 20 segments are lost at once."""
+    script.established(mss=1000, wscale=7)
+    script.write(b"a" * 100_000)
+    script.expect(*run(1, 10_001))
+    script.inject("< . 1:1(0) ack 10001")
+    script.expect(*run(10_001, 30_001))
+    script.inject(sack(10_001, "27001:30001"))
+    script.expect(*run(10_001, 13_001))  # as much as has arrived
+    script.inject("< . 1:1(0) ack 11001 <nop,nop,sack 27001:30001>")
+    script.expect(*run(13_001, 15_001))
+    script.inject("< . 1:1(0) ack 12001 <nop,nop,sack 27001:30001>")
+    script.expect(*run(15_001, 17_001))
+    script.inject(sack(12_001, "13001:14001", "27001:30001"))
+    script.expect(*run(17_001, 18_001))
+    assert windows(script)[1] == 10_000
+
+
 def test_a_second_loss_in_the_same_window_does_not_halve_it_again(script: Script) -> None:
     sent_ten(script)
     script.inject(sack(1, "1001:4001"))

@@ -80,8 +80,8 @@ class AckSample:
         """The least that the connection ever saw; infinite: there was no measurement yet."""
         # The state that the sender is in.
         self.cwnd_limited: bool = False
-        """Since the last ACK it was cwnd that kept us from sending more: not the application, and
-        not the peer's window."""
+        """At some moment of the last round trip it was cwnd that kept us from sending more: not the
+        application, not the peer's window, and not the pacing rate (C.is_cwnd_limited)."""
         self.recovering: bool = False
         """A recovery (after a loss, a timeout or ECN's CE) goes on after this ACK."""
         self.ece: bool = False

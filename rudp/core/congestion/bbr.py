@@ -70,8 +70,6 @@ class Bbr(PathModel):
         self._seen_rtt = False
         self._random = mss
         self.idle_restart = False
-        self.cwnd_limited = False  # C.is_cwnd_limited: at some point in the last round
-        self._limited_until = -1
         self._unanswered = 0  # bytes lost that _handle_loss was not called for yet
         self._in_recovery = False
         self.prior_cwnd = 0
@@ -129,9 +127,6 @@ class Bbr(PathModel):
         if lost:
             self._handle_loss(sample)
         delivered = sample.delivered
-        if sample.cwnd_limited and sample.prior_in_flight + self.mss > self.cwnd:
-            self._limited_until = delivered + sample.in_flight
-        self.cwnd_limited = delivered <= self._limited_until
         self.app_limited = sample.app_limited or sample.prior_delivered <= self._bubble
         self.update_latest_delivery_signals(sample)
         self._update_congestion_signals(sample)
@@ -332,7 +327,7 @@ class Bbr(PathModel):
             # Precautionary Bandwidth Probing: Deceleration. No whole segment fits any more.
             self.prev_probe_precautionary = True
             return True
-        if self.cwnd_limited and self.cwnd >= self.inflight_longterm:
+        if sample.cwnd_limited and self.cwnd >= self.inflight_longterm:
             self.reset_full_bw()  # bw is limited by inflight_longterm
             self.full_bw = sample.delivery_rate
             return False
@@ -367,7 +362,7 @@ class Bbr(PathModel):
         self.probe_up_acked_per_inc = max(self.cwnd / growth_this_round, self.mss)
 
     def _probe_inflight_longterm_upward(self, sample: AckSample) -> None:
-        if not self.cwnd_limited or self.cwnd < self.inflight_longterm:
+        if not sample.cwnd_limited or self.cwnd < self.inflight_longterm:
             return  # not fully using inflight_longterm, so don't grow it
         self.bw_probe_up_acked += sample.acked
         if self.bw_probe_up_acked >= self.probe_up_acked_per_inc:

@@ -5,6 +5,10 @@ building. Then *conservative slow start* (CSS) grows at a quarter of the pace fo
 rounds: if the delay falls back meanwhile it was jitter, and slow start goes on; else it was the
 queue, and slow start is over.
 
+The first sign comes late: a flight that is too large shows in the delay of the next, which is out
+in full by then and twice as large. So a queue of less than some three bandwidth-delay products
+overflows as it does without.
+
 A round ends when something is acknowledged that was sent after it began; what the RFC tells by
 sequence numbers (windowEnd) is told here by how much had been delivered (`AckSample.delivered`,
 `prior_delivered`), which retransmissions do not blur.

@@ -1,14 +1,15 @@
-"""LEDBAT++: use what others leave over. RFC 6817, and draft-irtf-iccrg-ledbat-plus-plus.
+"""LEDBAT++: use what others leave over. RFC 6817, and draft-irtf-iccrg-ledbat-plus-plus-01.
 
 For transfers in the background. The queueing delay, the difference between the present round-trip
 time and the least in ten minutes, is kept at TARGET: below it the window grows more slowly than
 Reno's, above it shrinks in proportion. As soon as somebody else fills the queue, we give way.
 
 What LEDBAT++ adds to LEDBAT: the round-trip time instead of one-way delays, which needs nothing of
-the peer; a GAIN that makes it slower than Reno; multiplicative decrease; slow start that watches
-the delay; and *slowdowns*, in which the window is all but closed for two round trips now and then,
-so that the base delay can be seen, by us and by other LEDBAT flows. A slowdown that takes D, until
-the window is back, is followed by 9 D without: it costs a tenth at most.
+the peer; a GAIN that makes it slower than Reno (section 4.2); multiplicative decrease (4.3); slow
+start that watches the delay (4.1); a TARGET of 60 ms (4.5); and *slowdowns* (4.4), in which the
+window is all but closed for two round trips now and then, so that the base delay can be seen, by us
+and by other LEDBAT flows. A slowdown that takes D, until the window is back, is followed by 9 D
+without: it costs a tenth at most.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Ledbat(WindowBased):
             return
         self._minutes[-1] = min(self._minutes[-1], rtt)
         self.base_delay = max(min(self._minutes), 1e-6)
-        # "Slower than Reno increase": GAIN = 1 / min(16, CEIL(2 * TARGET / base)).
+        # Section 4.2, "Slower than Reno increase": GAIN = 1 / min(16, CEIL(2 * TARGET / base)).
         self._gain = 1 / min(MAX_GAIN_DIVISOR, math.ceil(2 * TARGET / self.base_delay))
 
     # -- growth ----------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ class Ledbat(WindowBased):
     def _ramp(self, acked: int, sample: AckSample) -> None:
         """Modified slow start: GAIN of what arrived, up to ssthresh."""
         if self._mode == STARTING and self.queueing_delay > EXIT_SHARE * TARGET:
-            # Only in the first one: later ones have their ssthresh from where the window was.
+            # Section 4.1: only in the first one. Later ones end where the window was before.
             self.ssthresh = self.cwnd
             self._leave_start(sample.now, sample.srtt)
             return
@@ -119,7 +120,8 @@ class Ledbat(WindowBased):
         if delay <= TARGET:
             self._add(self._gain * self.mss * share)
             return
-        # "Multiplicative decrease": W += max(GAIN - Constant * W * (delay/target - 1), -W/2)
+        # Section 4.3, "Multiplicative decrease":
+        # W += max(GAIN - Constant * W * (delay/target - 1), -W/2)
         # in each round trip, with a Constant of 1.
         change = self._gain * self.mss - self.cwnd * (delay / TARGET - 1)
         self._add(max(change, -self.cwnd / 2) * min(share, 1.0))
@@ -135,7 +137,7 @@ class Ledbat(WindowBased):
     # -- slowdowns -------------------------------------------------------------------------------
 
     def _leave_start(self, now: float, srtt: float) -> None:
-        # "Initial slowdown": two round trips after the first slow start.
+        # Section 4.4, "Initial slowdown": two round trips after the first slow start.
         self._mode = STEADY
         self._slowdown_at = now + SLOWDOWN_ROUNDS * srtt
 
@@ -148,7 +150,7 @@ class Ledbat(WindowBased):
         self.cwnd = MIN_SEGMENTS * self.mss
 
     def _end_slowdown(self, now: float) -> None:
-        # "Periodic slowdown": nine times as long without.
+        # Section 4.4, "Periodic slowdown": nine times as long without.
         self._mode = STEADY
         self._slowdown_at = now + SLOWDOWN_PAUSE * (now - self._began)
 

@@ -45,7 +45,6 @@ class WindowBased(CongestionControl):
         self._initial = self.cwnd
         self._held = 0  # bytes SACKed in order to count once SND.UNA moves
         self._ended = False  # the ACK being handled ended a recovery
-        self._limited_until = -1  # cwnd limits us until so much is delivered: a round trip
         self._paused_at = math.inf  # since when it does not
         self._prior_cwnd = 0
         self._prior_ssthresh = 0
@@ -82,7 +81,7 @@ class WindowBased(CongestionControl):
 
     def on_ack(self, sample: AckSample) -> None:
         if self._phase == OPEN:
-            if sample.cwnd_limited or sample.delivered <= self._limited_until:
+            if sample.cwnd_limited:
                 self._open(sample)
             elif self._paused_at == math.inf:
                 self._paused_at = sample.now
@@ -109,10 +108,6 @@ class WindowBased(CongestionControl):
             self.pacing_rate = gain * window / sample.srtt
 
     def _open(self, sample: AckSample) -> None:
-        if sample.cwnd_limited:
-            # That it was used up holds for a round trip: in between it is the pacing that has us
-            # wait, and the same data would have filled it.
-            self._limited_until = sample.delivered + sample.in_flight
         if self._paused_at < math.inf:
             self.resumed(sample.now - self._paused_at)
             self._paused_at = math.inf
