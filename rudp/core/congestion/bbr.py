@@ -70,7 +70,7 @@ class Bbr(PathModel):
         self.idle_restart = False
         self.cwnd_limited = False  # C.is_cwnd_limited: at some point in the last round
         self._limited_until = -1
-        self._unanswered = 0  # bytes lost that _handle_loss was not called for yet
+        self._lost_before_ack = 0  # bytes that timers found lost since the last ACK
         self._in_recovery = False
         self.prior_cwnd = 0
         self.drain_start_round = 0
@@ -118,14 +118,13 @@ class Bbr(PathModel):
 
     def on_ack(self, sample: AckSample) -> None:
         """UpdateOnACK(), section 5.2.3."""
-        self._unanswered += sample.newly_lost
-        if sample.acked <= 0:
-            if self._unanswered and self.note_loss(sample.delivered):
-                self._save_state_upon_loss()
-            return  # a timer found it; the next ACK has the rest of what HandleLostPacket() needs
-        lost = self._unanswered
-        if lost:
+        lost = self._lost_before_ack + sample.newly_lost
+        if sample.newly_lost:
             self._handle_loss(sample)
+        if sample.acked <= 0:
+            self._lost_before_ack = lost
+            return  # a timer found it
+        self._lost_before_ack = 0
         delivered = sample.delivered
         if sample.cwnd_limited and sample.prior_in_flight + self.mss > self.cwnd:
             self._limited_until = delivered + sample.in_flight
@@ -197,16 +196,17 @@ class Bbr(PathModel):
 
     def _handle_loss(self, sample: AckSample) -> None:
         """HandleLostPacket(), for all that this ACK showed to be lost."""
-        newly_lost, self._unanswered = self._unanswered, 0
         self.loss_events_in_round += 1
-        self.lost_in_round += newly_lost
+        self.lost_in_round += sample.newly_lost
         if self.note_loss(sample.delivered):
             self._save_state_upon_loss()
-        if self.is_bw_probe_sample and self.is_inflight_too_high(sample):
-            at_loss = self.inflight_at_loss(sample, newly_lost)
-            self._handle_inflight_too_high(
-                at_loss, sample.app_limited, sample.now, sample.delivered
-            )
+        lost, tx_in_flight = sample.lost_since, sample.lost_tx_in_flight
+        if self.is_bw_probe_sample and self.is_inflight_too_high(lost, tx_in_flight):
+            at_loss = self.inflight_at_loss(lost, tx_in_flight, sample.newly_lost)
+            # Of the bubble of a ProbeRTT is only what was sent since that began.
+            bubble = self._bubble_start <= sample.lost_prior_delivered <= self._bubble
+            limited = sample.lost_app_limited or bubble
+            self._handle_inflight_too_high(at_loss, limited, sample.now, sample.delivered)
 
     def _handle_inflight_too_high(
         self, at_loss: float, app_limited: bool, now: float, delivered: int
@@ -251,7 +251,7 @@ class Bbr(PathModel):
             self.loss_round_start
             and sample.recovering
             and self.loss_events_in_round >= STARTUP_FULL_LOSS_COUNT
-            and self.is_inflight_too_high(sample)
+            and self.is_inflight_too_high(sample.lost, sample.tx_in_flight)
         ):
             self.undo_state = STARTUP
             self.full_bw_reached = self.full_bw_now = True
@@ -351,7 +351,9 @@ class Bbr(PathModel):
                         # Precautionary Bandwidth Probing: Acceleration
                         self._start_refill(sample.delivered)
                         return True
-        if self.inflight_longterm < math.inf and not self.is_inflight_too_high(sample):
+        if self.inflight_longterm == math.inf:
+            return False  # there is no upper bound to raise
+        if not self.is_inflight_too_high(sample.lost, sample.tx_in_flight):
             # The loss rate is safe: adjust upper bounds upward.
             if sample.tx_in_flight > self.inflight_longterm:
                 self.inflight_longterm = float(sample.tx_in_flight)
@@ -392,6 +394,7 @@ class Bbr(PathModel):
             self.probe_rtt_done_stamp = 0.0
             self.ack_phase = ACKS_PROBE_STOPPING
             self.start_round(sample.delivered)
+            self._bubble_start = sample.delivered
             self._handle_probe_rtt(sample)
         self.idle_restart = False
 
