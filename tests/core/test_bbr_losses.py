@@ -36,6 +36,24 @@ def test_a_loss_outside_of_probing_bounds_rate_and_volume_by_what_was_delivered(
     assert path.cc.inflight_shortterm >= 0.7 * BDP
 
 
+def test_a_loss_of_what_a_probe_sent_is_answered_by_the_end_of_the_probe_alone() -> None:
+    """Reordering lets losses be found late: a probe that filled the queue is over by then."""
+    path = Path(PROBE_UP)
+    cc = path.cc
+    cc.is_bw_probe_sample = True
+    path.ack(tx_in_flight=130 * MSS, lost=5 * MSS, newly_lost=5 * MSS, in_flight=120 * MSS)
+    assert cc.state == PROBE_DOWN
+    ended = path.delivered
+    said: dict[str, Any] = {"in_flight": 120 * MSS, "rtt": 2 * RTT}  # the queue stands yet
+    path.round(newly_lost=MSS, lost_prior_delivered=ended - MSS, **said)
+    path.round(**said)
+    assert cc.bw_shortterm == cc.inflight_shortterm == math.inf
+    path.round(newly_lost=MSS, lost_prior_delivered=ended, **said)
+    path.round(**said)
+    assert cc.bw_shortterm < math.inf
+    assert cc.inflight_shortterm < math.inf
+
+
 def test_a_round_of_losses_takes_three_tenths_at_most() -> None:
     path = Path(PROBE_CRUISE)
     path.round()

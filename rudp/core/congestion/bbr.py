@@ -17,6 +17,7 @@ Deviations, each for a reason that lies in our surroundings:
   until where that bubble lasts instead, and judge samples by it.
 - Discontiguous lost ranges are not told to us; we count the ACKs that reveal losses, as Linux does.
 - CE marks, which the draft leaves open, count as losses.
+- What a probe sent and lost does not bound what is sent after it, however late the loss is found.
 - Loss that does not depend on our rate is told apart from congestion: see `bbr_model`.
 """
 
@@ -84,6 +85,7 @@ class Bbr(PathModel):
         self.probe_up_acked_per_inc = math.inf
         self.prev_probe_too_high = False
         self.prev_probe_precautionary = False
+        self._probe_end = 0  # what was delivered when the last probe ended
         # ProbeRTT
         self.probe_rtt_done_stamp = 0.0
         self.probe_rtt_round_done = False
@@ -196,10 +198,14 @@ class Bbr(PathModel):
 
     def _handle_loss(self, sample: AckSample) -> None:
         """HandleLostPacket(), for all that this ACK showed to be lost."""
-        self.loss_events_in_round += 1
-        self.lost_in_round += sample.newly_lost
-        if self.note_loss(sample.delivered):
-            self._save_state_upon_loss()
+        # Deviation: what was sent while probing and is found to be lost after the probe, as RACK
+        # waits for reordering, is answered by `inflight_longterm` alone. It says nothing of what we
+        # have sent since; the draft lets it bound that, too, until the next probe.
+        if self._is_probing() or sample.lost_prior_delivered >= self._probe_end:
+            self.loss_events_in_round += 1
+            self.lost_in_round += sample.newly_lost
+            if self.note_loss(sample.delivered):
+                self._save_state_upon_loss()
         lost, tx_in_flight = sample.lost_since, sample.lost_tx_in_flight
         if self.is_bw_probe_sample and self.is_inflight_too_high(lost, tx_in_flight):
             at_loss = self.inflight_at_loss(lost, tx_in_flight, sample.newly_lost)
@@ -225,10 +231,19 @@ class Bbr(PathModel):
         if not self.loss_round_start:
             return
         # AdaptLowerBoundsFromCongestion(): once a round, unless probing.
-        probing = self.state in (STARTUP, PROBE_REFILL, PROBE_UP)
-        if self.is_loss_in_round and not probing and self.was_loss_unexplained():
+        if self.is_loss_in_round and not self._is_probing() and self.was_loss_unexplained():
             self.adapt_lower_bounds()
         self.is_loss_in_round = False
+
+    def _is_probing(self) -> bool:
+        """IsProbingBW()"""
+        return self.state == STARTUP or (self.state >= PROBE_REFILL and self.state != PROBE_RTT)
+
+    def _leave(self, state: int, delivered: int) -> None:
+        """Go on to `state`, which probes for nothing."""
+        if self._is_probing():
+            self._probe_end = delivered
+        self.state = state
 
     def _save_state_upon_loss(self) -> None:
         self._save_cwnd()
@@ -258,7 +273,7 @@ class Bbr(PathModel):
             bdp = int(self.bdp_multiple(self.max_bw, 1.0))
             self.inflight_longterm = float(max(bdp, self.inflight_latest))
         if self.full_bw_reached:
-            self.state = DRAIN
+            self._leave(DRAIN, sample.delivered)
             self.drain_start_round = self.round_count
             self._check_drain_done(sample)
 
@@ -280,7 +295,7 @@ class Bbr(PathModel):
         self.cycle_stamp = now
         self.ack_phase = ACKS_PROBE_STOPPING
         self.start_round(delivered)
-        self.state = PROBE_DOWN
+        self._leave(PROBE_DOWN, delivered)
 
     def _start_refill(self, delivered: int) -> None:
         self.reset_short_term_model()
@@ -390,7 +405,7 @@ class Bbr(PathModel):
             self._handle_probe_rtt(sample)
         elif self.probe_rtt_expired and not self.idle_restart:
             self._save_cwnd()
-            self.state = PROBE_RTT
+            self._leave(PROBE_RTT, sample.delivered)
             self.probe_rtt_done_stamp = 0.0
             self.ack_phase = ACKS_PROBE_STOPPING
             self.start_round(sample.delivered)
