@@ -26,8 +26,9 @@ QUANTUM: Final = 0.001
 CATCH_UP: Final = 0.003
 """Seconds of the rate that may be made good in one burst after a late timer."""
 
-MOST_OWED: Final = 0.05
-"""Seconds of the rate beyond that which may be made good bit by bit."""
+MOST_OWED: Final = 0.005
+"""Seconds of the rate beyond that which may be made good bit by bit. It brings most of what more
+would, without the queue: BBR takes the rate for a little more than it is where timers are late."""
 
 
 class Pacer:
