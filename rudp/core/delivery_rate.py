@@ -114,6 +114,13 @@ class DeliveryRate:
         """`size` bytes were marked lost."""
         self.lost += size
 
+    def tell_lost(self, newest: Stamp, sample: AckSample) -> None:
+        """What was marked lost since the last sample; the last sent of it bore `newest`."""
+        sample.lost_prior_delivered = newest.delivered
+        sample.lost_tx_in_flight = newest.tx_in_flight
+        sample.lost_since = self.lost - newest.lost
+        sample.lost_app_limited = newest.app_limited
+
     def mark_app_limited(self, in_flight: int) -> None:
         """There is nothing to send, though cwnd has room: section 4.1.2.4.
 

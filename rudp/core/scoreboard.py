@@ -44,6 +44,7 @@ class Scoreboard:
         "high_sacked",
         "limit",
         "lost",
+        "lost_stamp",
         "newest",
         "oldest",
         "pipe",
@@ -57,6 +58,7 @@ class Scoreboard:
         self.limit = limit  # most flights that SACKs may cut
         self.pipe = 0
         self.lost = 0
+        self.lost_stamp: Stamp | None = None  # of what was marked lost last
         self.sacked = 0
         self.high_sacked = 0  # end of the highest range that the peer has
         self.oldest: Flight | None = None  # of what is in flight, by the last transmission
@@ -288,6 +290,7 @@ class Scoreboard:
         """`flight`, which was in flight, is lost. Returns its bytes."""
         length = flight.end - flight.start
         flight.state = LOST
+        self.lost_stamp = flight.stamp
         self._unlink(flight)
         self.pipe -= length
         self.lost += length

@@ -149,6 +149,9 @@ class Sender(SendState):
         told.cwnd_limited = una < self._limited_until
         told.recovering = loss.state is not Recovery.OPEN
         told.ece = ece
+        stamp = self.board.lost_stamp
+        if loss.newly_lost and stamp is not None:
+            loss.rate.tell_lost(stamp, told)
         loss.newly_lost = 0
         loss.measure(told, now)
         self.cc.on_ack(told)

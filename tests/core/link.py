@@ -103,6 +103,7 @@ class Flow:
         self.ack_tick = ack_tick
         self.rate = DeliveryRate()
         self.sample = AckSample()
+        self._lost_stamp = Stamp(0.0, 0, 0.0, 0.0, False, 0, 0)  # of what was lost last
         self.in_flight = 0
         self.srtt = 0.0
         self.min_rtt = math.inf
@@ -216,6 +217,8 @@ class Flow:
         sample.min_rtt = self.min_rtt
         sample.cwnd_limited = self.rate.delivered < self._limited_until
         self.rate.on_lost(lost)
+        if lost:
+            self.rate.tell_lost(self._lost_stamp, sample)
         self.rate.on_delivered(acked, newest.stamp, now, sample)
         if self._recovery_point >= 0 and self._una >= self._recovery_point:
             self._recovery_point = -1
@@ -239,6 +242,7 @@ class Flow:
             if packet.acked_at == math.inf:
                 heapq.heappush(self._lost, packet.data)
                 lost += MSS
+                self._lost_stamp = packet.stamp
         return lost
 
     def time_out(self, now: float) -> None:

@@ -82,6 +82,21 @@ def test_a_sample_tells_what_was_in_flight_and_what_was_lost_meanwhile() -> None
     assert (sample.tx_in_flight, sample.lost, sample.total_lost) == (5000, 2000, 2500)
 
 
+def test_of_what_is_lost_a_sample_tells_the_same() -> None:
+    rate, sample = DeliveryRate(), sampled()
+    rate.on_delivered(700, rate.on_sent(0, 700, 0.9), 1.0, sample)
+    stamp = rate.on_sent(4000, 1000, 1.0)
+    rate.mark_app_limited(5000)
+    later = rate.on_sent(500, 1000, 1.1)
+    rate.on_lost(1000)
+    rate.on_delivered(1000, later, 1.2, sample)
+    rate.tell_lost(stamp, sample)
+    assert (sample.lost_tx_in_flight, sample.lost_since) == (5000, 1000)
+    assert (sample.lost_prior_delivered, sample.lost_app_limited) == (700, False)
+    rate.tell_lost(later, sample)
+    assert sample.lost_app_limited
+
+
 def test_what_is_sent_while_there_is_too_little_is_marked_until_the_bubble_is_gone() -> None:
     """Section 4.1.2.4."""
     rate, sample = DeliveryRate(), sampled()

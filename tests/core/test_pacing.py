@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from rudp.core.pacing import CATCH_UP, QUANTUM, Pacer
+from rudp.core.pacing import CATCH_UP, MOST_OWED, QUANTUM, Pacer
 from rudp.core.sender import Sender
 from tests.core.sending import ack, established, flush, tick, write
 
@@ -67,6 +67,50 @@ def test_over_a_second_no_more_goes_out_than_the_rate_gives() -> None:
         else:
             now = pacer.deadline + 0.0007  # timers are late
     assert RATE * 0.99 <= sent <= RATE * 1.0 + 5000 + 64_000
+
+
+def drained(pacer: Pacer, now: float) -> int:
+    """Take all that may go out now, of as much as one could want; returns its bytes."""
+    sent = 0
+    while size := pacer.allowance(64_000, RATE, MSS, now):
+        pacer.take(size, RATE, MSS, now)
+        sent += size
+    return sent
+
+
+def test_what_a_very_late_timer_missed_is_made_good_at_twice_the_rate() -> None:
+    pacer = emptied()
+    assert drained(pacer, START) == 0
+    late = START + 0.010  # of which 5 ms are in the bucket, and 5 are owed
+    assert drained(pacer, late) == 5000
+    sizes = [drained(pacer, late + n * 0.002) for n in range(1, 13)]
+    assert sizes == [4000, 4000, 3000] + [2000] * 9
+    assert 5000 + sum(sizes) == pytest.approx(0.034 * RATE, abs=MSS)
+
+
+def test_a_sender_whose_timers_are_often_very_late_keeps_its_rate() -> None:
+    # As on a machine that has an event loop wait for its turn.
+    pacer, now, sent = Pacer(), START, 0
+    for n in range(1000):
+        sent += drained(pacer, now)
+        now = pacer.deadline + (0.008 if n % 10 == 9 else 0.0005)
+    assert sent == pytest.approx(RATE * (now - START), rel=0.02)
+
+
+def test_what_is_made_good_has_a_limit() -> None:
+    pacer = emptied()
+    assert drained(pacer, START) == 0
+    back = START + 10.0  # out of which the loop slept
+    sent = sum(drained(pacer, back + n * 0.002) for n in range(100))
+    assert sent == pytest.approx((0.198 + CATCH_UP + QUANTUM + MOST_OWED) * RATE, abs=2 * MSS)
+
+
+def test_a_pause_in_which_there_was_nothing_to_send_is_not_made_good() -> None:
+    pacer = emptied()
+    assert pacer.allowance(1000, RATE, MSS, START + 0.002) == 1000
+    pacer.take(1000, RATE, MSS, START + 0.002)
+    assert drained(pacer, START + 0.030) == 5000
+    assert drained(pacer, START + 0.032) == 2000
 
 
 # In the sender.

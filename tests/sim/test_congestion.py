@@ -183,7 +183,7 @@ def test_two_of_a_kind_share_evenly(congestion: str) -> None:
     path.run(3.0)
     a, b = path.run(9.0)
     assert a + b > 0.85
-    assert (a + b) ** 2 / (2 * (a * a + b * b)) > 0.95  # Jain's index
+    assert (a + b) ** 2 / (2 * (a * a + b * b)) > 0.9  # Jain's index
 
 
 def test_a_latecomer_finds_the_delay_of_the_path_when_the_other_slows_down() -> None:

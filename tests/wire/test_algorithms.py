@@ -53,7 +53,7 @@ def test_cubic_returns_to_the_old_window_waits_there_and_then_goes_beyond(script
     assert echo.flights(2) == [10, 20]
     echo.marked = True
     assert echo.flights(7) == [14, 17, 19, 20, 21, 22, 26]
-    assert echo.flights(3) == [33, 44, 61]
+    assert echo.flights(3) == [32, 43, 60]
 
 
 # -- HyStart++ -------------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ class AckSample:
         "in_flight",
         "interval",
         "lost",
+        "lost_app_limited",
+        "lost_prior_delivered",
+        "lost_since",
+        "lost_tx_in_flight",
         "min_rtt",
         "newly_lost",
         "now",
@@ -103,6 +107,16 @@ class AckSample:
         """RS.lost: bytes marked lost between that moment and now."""
         self.total_lost: int = 0
         """C.lost: bytes marked lost in all."""
+        # If `newly_lost` is not 0, of the newest data that was marked lost: it may have been sent
+        # long before what is acknowledged here.
+        self.lost_prior_delivered: int = 0
+        """C.delivered when it was sent."""
+        self.lost_tx_in_flight: int = 0
+        """The pipe right after that."""
+        self.lost_since: int = 0
+        """Bytes marked lost between that moment and now, its own included."""
+        self.lost_app_limited: bool = False
+        """There was too little to send then."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -17,6 +17,7 @@ Deviations, each for a reason that lies in our surroundings:
   until where that bubble lasts instead, and judge samples by it.
 - Discontiguous lost ranges are not told to us; we count the ACKs that reveal losses, as Linux does.
 - CE marks, which the draft leaves open, count as losses.
+- What a probe sent and lost does not bound what is sent after it, however late the loss is found.
 - Loss that does not depend on our rate is told apart from congestion: see `bbr_model`.
 """
 
@@ -70,7 +71,7 @@ class Bbr(PathModel):
         self._seen_rtt = False
         self._random = mss
         self.idle_restart = False
-        self._unanswered = 0  # bytes lost that _handle_loss was not called for yet
+        self._lost_before_ack = 0  # bytes that timers found lost since the last ACK
         self._in_recovery = False
         self.prior_cwnd = 0
         self.drain_start_round = 0
@@ -84,6 +85,7 @@ class Bbr(PathModel):
         self.probe_up_acked_per_inc = math.inf
         self.prev_probe_too_high = False
         self.prev_probe_precautionary = False
+        self._probe_end = 0  # what was delivered when the last probe ended
         # ProbeRTT
         self.probe_rtt_done_stamp = 0.0
         self.probe_rtt_round_done = False
@@ -118,14 +120,13 @@ class Bbr(PathModel):
 
     def on_ack(self, sample: AckSample) -> None:
         """UpdateOnACK(), section 5.2.3."""
-        self._unanswered += sample.newly_lost
-        if sample.acked <= 0:
-            if self._unanswered and self.note_loss(sample.delivered):
-                self._save_state_upon_loss()
-            return  # a timer found it; the next ACK has the rest of what HandleLostPacket() needs
-        lost = self._unanswered
-        if lost:
+        lost = self._lost_before_ack + sample.newly_lost
+        if sample.newly_lost:
             self._handle_loss(sample)
+        if sample.acked <= 0:
+            self._lost_before_ack = lost
+            return  # a timer found it
+        self._lost_before_ack = 0
         delivered = sample.delivered
         self.app_limited = sample.app_limited or sample.prior_delivered <= self._bubble
         self.update_latest_delivery_signals(sample)
@@ -194,16 +195,21 @@ class Bbr(PathModel):
 
     def _handle_loss(self, sample: AckSample) -> None:
         """HandleLostPacket(), for all that this ACK showed to be lost."""
-        newly_lost, self._unanswered = self._unanswered, 0
-        self.loss_events_in_round += 1
-        self.lost_in_round += newly_lost
-        if self.note_loss(sample.delivered):
-            self._save_state_upon_loss()
-        if self.is_bw_probe_sample and self.is_inflight_too_high(sample):
-            at_loss = self.inflight_at_loss(sample, newly_lost)
-            self._handle_inflight_too_high(
-                at_loss, sample.app_limited, sample.now, sample.delivered
-            )
+        # Deviation: what was sent while probing and is found to be lost after the probe, as RACK
+        # waits for reordering, is answered by `inflight_longterm` alone. It says nothing of what we
+        # have sent since; the draft lets it bound that, too, until the next probe.
+        if self._is_probing() or sample.lost_prior_delivered >= self._probe_end:
+            self.loss_events_in_round += 1
+            self.lost_in_round += sample.newly_lost
+            if self.note_loss(sample.delivered):
+                self._save_state_upon_loss()
+        lost, tx_in_flight = sample.lost_since, sample.lost_tx_in_flight
+        if self.is_bw_probe_sample and self.is_inflight_too_high(lost, tx_in_flight):
+            at_loss = self.inflight_at_loss(lost, tx_in_flight, sample.newly_lost)
+            # Of the bubble of a ProbeRTT is only what was sent since that began.
+            bubble = self._bubble_start <= sample.lost_prior_delivered <= self._bubble
+            limited = sample.lost_app_limited or bubble
+            self._handle_inflight_too_high(at_loss, limited, sample.now, sample.delivered)
 
     def _handle_inflight_too_high(
         self, at_loss: float, app_limited: bool, now: float, delivered: int
@@ -222,10 +228,19 @@ class Bbr(PathModel):
         if not self.loss_round_start:
             return
         # AdaptLowerBoundsFromCongestion(): once a round, unless probing.
-        probing = self.state in (STARTUP, PROBE_REFILL, PROBE_UP)
-        if self.is_loss_in_round and not probing and self.was_loss_unexplained():
+        if self.is_loss_in_round and not self._is_probing() and self.was_loss_unexplained():
             self.adapt_lower_bounds()
         self.is_loss_in_round = False
+
+    def _is_probing(self) -> bool:
+        """IsProbingBW()"""
+        return self.state == STARTUP or (self.state >= PROBE_REFILL and self.state != PROBE_RTT)
+
+    def _leave(self, state: int, delivered: int) -> None:
+        """Go on to `state`, which probes for nothing."""
+        if self._is_probing():
+            self._probe_end = delivered
+        self.state = state
 
     def _save_state_upon_loss(self) -> None:
         self._save_cwnd()
@@ -248,14 +263,14 @@ class Bbr(PathModel):
             self.loss_round_start
             and sample.recovering
             and self.loss_events_in_round >= STARTUP_FULL_LOSS_COUNT
-            and self.is_inflight_too_high(sample)
+            and self.is_inflight_too_high(sample.lost, sample.tx_in_flight)
         ):
             self.undo_state = STARTUP
             self.full_bw_reached = self.full_bw_now = True
             bdp = int(self.bdp_multiple(self.max_bw, 1.0))
             self.inflight_longterm = float(max(bdp, self.inflight_latest))
         if self.full_bw_reached:
-            self.state = DRAIN
+            self._leave(DRAIN, sample.delivered)
             self.drain_start_round = self.round_count
             self._check_drain_done(sample)
 
@@ -277,7 +292,7 @@ class Bbr(PathModel):
         self.cycle_stamp = now
         self.ack_phase = ACKS_PROBE_STOPPING
         self.start_round(delivered)
-        self.state = PROBE_DOWN
+        self._leave(PROBE_DOWN, delivered)
 
     def _start_refill(self, delivered: int) -> None:
         self.reset_short_term_model()
@@ -348,7 +363,9 @@ class Bbr(PathModel):
                         # Precautionary Bandwidth Probing: Acceleration
                         self._start_refill(sample.delivered)
                         return True
-        if self.inflight_longterm < math.inf and not self.is_inflight_too_high(sample):
+        if self.inflight_longterm == math.inf:
+            return False  # there is no upper bound to raise
+        if not self.is_inflight_too_high(sample.lost, sample.tx_in_flight):
             # The loss rate is safe: adjust upper bounds upward.
             if sample.tx_in_flight > self.inflight_longterm:
                 self.inflight_longterm = float(sample.tx_in_flight)
@@ -385,10 +402,11 @@ class Bbr(PathModel):
             self._handle_probe_rtt(sample)
         elif self.probe_rtt_expired and not self.idle_restart:
             self._save_cwnd()
-            self.state = PROBE_RTT
+            self._leave(PROBE_RTT, sample.delivered)
             self.probe_rtt_done_stamp = 0.0
             self.ack_phase = ACKS_PROBE_STOPPING
             self.start_round(sample.delivered)
+            self._bubble_start = sample.delivered
             self._handle_probe_rtt(sample)
         self.idle_restart = False
 

@@ -11,7 +11,7 @@ Here is what is measured, and how losses move the bounds; the states that make t
 happen are in `bbr`. Names are the draft's, without its BBR prefix; the sections quoted are those of
 the draft's headings. The draft hears of each packet that is lost, and we of the bytes that
 were marked lost with each ACK: HandleLostPacket() is called once for an ACK, for all of them as if
-they were one packet, with the tx_in_flight and the losses of the newest data acknowledged.
+they were one packet, with the tx_in_flight and the losses of the newest of them.
 
 Deviation: background loss. The draft takes every loss for a sign of congestion, so that 2 % of it
 that have nothing to do with us (radio, a faulty line) end every probe, and the rate sinks to a
@@ -80,6 +80,7 @@ class PathModel(CongestionControl):
         self._bw_cycle = 0.0  # the maximum in this cycle of ProbeBW
         self._bw_before = 0.0  # and in the one before
         self._bubble = -1  # what was sent until so much was delivered says nothing of the path
+        self._bubble_start = 0  # what was delivered when the last ProbeRTT began
         self.app_limited = False  # RS.is_app_limited, or sent into that bubble
         # Round-trip time.
         self.min_rtt = math.inf
@@ -263,8 +264,8 @@ class PathModel(CongestionControl):
         self.bw_latest = 0.0
         self.inflight_latest = 0
 
-    def is_inflight_too_high(self, sample: AckSample) -> bool:
-        lost, tx_in_flight = sample.lost, sample.tx_in_flight
+    def is_inflight_too_high(self, lost: int, tx_in_flight: int) -> bool:
+        """`lost` bytes since something was sent that made `tx_in_flight` of them."""
         return lost > tx_in_flight * LOSS_THRESH and lost > (
             tx_in_flight * LOSS_THRESH + self._explained(tx_in_flight)
         )
@@ -274,10 +275,10 @@ class PathModel(CongestionControl):
         sent = self.inflight_latest + self.lost_in_round
         return self.lost_in_round > self._explained(sent)
 
-    def inflight_at_loss(self, sample: AckSample, size: int) -> float:
+    def inflight_at_loss(self, lost: int, tx_in_flight: int, size: int) -> float:
         """At what volume in flight `size` bytes of losses crossed LossThresh (InflightAtLoss())."""
-        inflight_prev = max(sample.tx_in_flight - size, 0)
-        lost_prev = max(sample.lost - size, 0)
+        inflight_prev = max(tx_in_flight - size, 0)
+        lost_prev = max(lost - size, 0)
         thresh = LOSS_THRESH + self.background_loss
         lost_prefix = (thresh * inflight_prev - lost_prev) / (1 - thresh)
         return inflight_prev + lost_prefix
