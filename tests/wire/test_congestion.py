@@ -21,14 +21,19 @@ def slow_start(script: Script, total: int = 1_000_000, *, sack: bool = True) -> 
     script.expect(*run(1, 10_001))
 
 
-def avoidance(script: Script) -> int:
-    """Congestion avoidance at a cwnd of 5000, with that much in flight; returns SND.UNA."""
+def halved(script: Script) -> None:
+    """A loss among the first ten segments has halved cwnd to 5000; all of them have arrived."""
     script.established(mss=1000, wscale=7)
     script.write(b"a" * 10_000)
     script.expect(*run(1, 10_001, push=True))
     script.inject(sack(1, "1001:10001"))
     script.expect("> . 1:1001(1000) ack 1")
     script.inject("< . 1:1(0) ack 10001")
+
+
+def avoidance(script: Script) -> int:
+    """Congestion avoidance at a cwnd of 5000, with that much in flight; returns SND.UNA."""
+    halved(script)
     assert windows(script) == (5000, 5000)
     script.write(b"b" * 1_000_000)
     script.expect(*run(10_001, 15_001))
@@ -160,12 +165,7 @@ def test_after_an_rto_without_sending_cwnd_is_the_initial_window(script: Script)
 
 def test_after_a_pause_slow_start_goes_up_to_three_quarters_of_the_window(script: Script) -> None:
     """RFC 7661 section 4.4.3."""
-    script.established(mss=1000, wscale=7)
-    script.write(b"a" * 10_000)
-    script.expect(*run(1, 10_001, push=True))
-    script.inject(sack(1, "1001:10001"))
-    script.expect("> . 1:1001(1000) ack 1")
-    script.inject("< . 1:1(0) ack 10001")
+    halved(script)
     script.write(b"b" * 1000 * sum(range(5, 17)))
     una = 10_001
     for window in range(5, 17):

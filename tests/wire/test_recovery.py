@@ -102,15 +102,20 @@ def test_new_data_follows_the_holes_when_the_pipe_has_room(script: Script) -> No
     script.expect(*run(11_001, 13_001))
 
 
-def test_half_of_what_arrives_goes_out_until_half_of_the_window_is_in_flight(
-    script: Script,
-) -> None:
-    """PRR, RFC 9937 section 6: of 20 segments the first is lost, and the others arrive singly."""
+def sent_twenty(script: Script) -> None:
+    """Ten segments have arrived, twenty more are in flight, and there is more to send."""
     script.established(mss=1000, wscale=7)
     script.write(b"a" * 100_000)
     script.expect(*run(1, 10_001))
     script.inject("< . 1:1(0) ack 10001")
     script.expect(*run(10_001, 30_001))
+
+
+def test_half_of_what_arrives_goes_out_until_half_of_the_window_is_in_flight(
+    script: Script,
+) -> None:
+    """PRR, RFC 9937 section 6: of 20 segments the first is lost, and the others arrive singly."""
+    sent_twenty(script)
     nxt, sent = 30_001, []
     for arrived in range(12_001, 31_001, 1000):
         script.inject(sack(10_001, f"11001:{arrived}"))
@@ -131,11 +136,7 @@ def test_with_less_in_flight_than_ssthresh_an_ack_that_advances_lets_out_one_mor
     script: Script,
 ) -> None:
     """PRR-CRB and PRR-SSRB: all but two of 20 segments are lost at once."""
-    script.established(mss=1000, wscale=7)
-    script.write(b"a" * 100_000)
-    script.expect(*run(1, 10_001))
-    script.inject("< . 1:1(0) ack 10001")
-    script.expect(*run(10_001, 30_001))
+    sent_twenty(script)
     script.inject(sack(10_001, "27001:30001"))
     script.expect(*run(10_001, 13_001))  # as much as has arrived
     script.inject("< . 1:1(0) ack 11001 <nop,nop,sack 27001:30001>")
