@@ -31,16 +31,16 @@ class Endpoint:
     own. As a context manager it closes on the way out and waits for its connections to end.
     """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, config: Config, tap: Tap | None = None
-    ) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Not to be called: use `await Endpoint.open(...)`."""
-        self.engine = Engine(loop, config, tap, self._on_idle)
-        self.config = config
-        self._loop = loop
+        self.engine = engine
+        self.config = engine.config
+        engine.on_idle = self._on_idle
+        engine.owned = True
+        self._loop = engine.loop
         self._owned = True
         self._closed = False
-        self._ended = loop.create_future()
+        self._ended = engine.loop.create_future()
 
     @classmethod
     async def open(
@@ -89,10 +89,10 @@ class Endpoint:
         If it is cancelled or fails, the socket is closed.
         """
         loop = asyncio.get_running_loop()
-        endpoint = cls(loop, config or DEFAULT_CONFIG, tap)
-        await endpoint.engine.start(sock, connected)
-        await keeper(loop).add(endpoint.engine)
-        return endpoint
+        engine = Engine(loop, config or DEFAULT_CONFIG, tap)
+        await engine.start(sock, connected)
+        await keeper(loop).add(engine)
+        return cls(engine)
 
     @property
     def sockname(self) -> Address:

@@ -62,7 +62,6 @@ class Engine(asyncio.DatagramProtocol):
         loop: asyncio.AbstractEventLoop,
         config: Config,
         tap: Tap | None = None,
-        on_idle: Callable[[], None] | None = None,
     ) -> None:
         self.loop = loop
         self.config = config
@@ -78,8 +77,10 @@ class Engine(asyncio.DatagramProtocol):
         self.listeners: dict[int, Listener] = {}
         self.closed = False
         self.owned = True  # somebody may still open something on it
+        self.reusable = False  # once nobody owns it, by whoever connects to the same peer next
+        self.finished_at = -math.inf  # when a connection last came to TIME-WAIT
+        self.on_idle: Callable[[], None] | None = None  # nothing but TIME-WAIT is left
         self._tap = tap
-        self._on_idle = on_idle
         self._channels: dict[Key, Channel] = {}
         self._time_waits = TimeWaits(config.max_time_wait)
         self._touched: deque[Channel] = deque()
@@ -126,15 +127,15 @@ class Engine(asyncio.DatagramProtocol):
         if self._in_use(key):
             raise OSError(errno.EADDRINUSE, f"TCP ports {local_port} to {peer_port} are in use")
         now = self.clock()
-        sockets = self._sockets(key)
+        iss, ts_offset = isn.initial_numbers(_secret, self.datagrams.sockname, key, now)
         connection = open_active(
             self.config,
             local_port=local_port,
             peer_port=peer_port,
-            iss=isn.initial_sequence_number(_secret, sockets, now),
+            iss=iss,
             now=now,
             mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
-            ts_offset=isn.timestamp_offset(_secret, sockets),
+            ts_offset=ts_offset,
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             ecn=self.datagrams.ecn,
@@ -153,10 +154,6 @@ class Engine(asyncio.DatagramProtocol):
 
     def _in_use(self, key: Key) -> bool:
         return key in self._channels or key in self._time_waits
-
-    def _sockets(self, key: Key) -> bytes:
-        """The pair of sockets, as a keyed hash takes it."""
-        return repr((self.datagrams.sockname, key)).encode()
 
     # -- datagrams come in -----------------------------------------------------------------------
 
@@ -228,8 +225,7 @@ class Engine(asyncio.DatagramProtocol):
             or len(self._channels) >= self.config.max_connections
         ):
             return  # No answer: the SYN will come again.
-        sockets = self._sockets(key)
-        iss = isn.initial_sequence_number(_secret, sockets, now)
+        iss, ts_offset = isn.initial_numbers(_secret, self.datagrams.sockname, key, now)
         record = self._time_waits.pop(key)
         if record is not None:
             # RFC 9293 section 3.10.7.4 and RFC 6191: beyond anything of the old connection.
@@ -240,7 +236,7 @@ class Engine(asyncio.DatagramProtocol):
             syn=syn,
             now=now,
             mss=self._routes.mss(addr),
-            ts_offset=isn.timestamp_offset(_secret, sockets),
+            ts_offset=ts_offset,
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             ecn=self.datagrams.ecn,
@@ -455,14 +451,15 @@ class Engine(asyncio.DatagramProtocol):
         """Keep what TIME-WAIT needs; the connection itself is its transport's alone."""
         if self._channels.get(channel.key) is not channel:
             return
+        self.finished_at = now
         record = channel.connection.time_wait(now)
         self._time_waits.add(channel.key, record)
         self._deadlines.wake_up_at(record.deadline)
         self._remove(channel)
 
     def _check_idle(self) -> None:
-        if self.idle and self._on_idle is not None:
-            self._on_idle()
+        if self.idle and self.on_idle is not None:
+            self.on_idle()
 
     # -- the timer -------------------------------------------------------------------------------
 
@@ -481,7 +478,8 @@ class Engine(asyncio.DatagramProtocol):
         """Close the socket. What is still open is reset: its transports hear `ECONNABORTED`."""
         if self.closed:
             return
-        self.datagrams.drain()  # whoever has just sent something gets its RST
+        if self._channels or not self.connected:
+            self.datagrams.drain()  # whoever has just sent something gets its RST
         for channel in self.channels:
             error = ConnectionAbortedError(errno.ECONNABORTED, "the endpoint was closed")
             channel.connection.abort(error=error)
@@ -493,7 +491,7 @@ class Engine(asyncio.DatagramProtocol):
         self._unsent.clear()
         self._stalled.clear()
         self.datagrams.close()
-        self._on_idle = None  # leave the garbage collector no cycle
+        self.on_idle = None  # leave the garbage collector no cycle
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} connections={len(self._channels)}>"

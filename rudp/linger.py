@@ -4,7 +4,8 @@ A kernel goes on when a program has closed its socket, and even when the program
 space somebody has to. Per event loop:
 
 - endpoints that nobody owns any more stay open while TIME-WAIT lasts, a limited number of them, and
-  give way when their port is wanted again;
+  give way when their port is wanted again. Who connects to the same peer again gets the one that is
+  there, with other TCP ports inside: making a socket ready costs more than opening a connection;
 - when the loop ends, `asyncio.run` (through `loop.shutdown_asyncgens`) lets connections be
   finished, both FINs acknowledged, for `Config.linger` seconds at most. What is not done by then is
   reset, and all sockets are closed.
@@ -17,10 +18,16 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from rudp.core.config import Config
+    from rudp.datagrams import Address
     from rudp.engine import Engine
 
 MAX_IDLE: Final = 64
 """Endpoints that are kept for TIME-WAIT alone, each with a file descriptor; the oldest give way."""
+
+REUSE: Final = 1.0
+"""Seconds after a connection to a peer was done in which its endpoint, at rest, serves the next one
+to that peer. So lately its way there worked; by and by the host may have got a better one."""
 
 
 class Keeper:
@@ -46,6 +53,16 @@ class Keeper:
         self._idle[engine] = None
         while len(self._idle) > MAX_IDLE:
             self.shut(next(iter(self._idle)))
+
+    def wake(self, remote: Address, config: Config) -> Engine | None:
+        """An engine at rest that has just finished a connection to `remote`: the caller's now."""
+        for engine in reversed(self._idle):
+            if engine.clock() - engine.finished_at > REUSE:
+                break
+            if engine.reusable and engine.connected == remote and engine.config is config:
+                del self._idle[engine]
+                return engine
+        return None
 
     def make_way(self, host: object, port: int) -> None:
         """Somebody wants this UDP address: it is his, if nobody owns or reads it any more."""

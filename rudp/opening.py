@@ -225,17 +225,26 @@ async def _attempt(
     tcp_port: int,
     config: Config | None,
 ) -> tuple[Transport, _P]:
-    """Try one address, with a UDP socket of its own."""
+    """Try one address, over a UDP socket that no other connection uses."""
     family, _, _, _, remote = info
-    local, local_port = None, 0
-    if local_infos is not None:
-        local = next((each[4] for each in local_infos if each[0] == family), None)
-        if local is None:
-            raise OSError(errno.EADDRNOTAVAIL, f"no matching local address with {family=} found")
-        local_port = local[1]
-        keeper(asyncio.get_running_loop()).make_way(local[0], local_port)
+    kept = keeper(asyncio.get_running_loop())
+    config = config or DEFAULT_CONFIG
+    if local_infos is None:
+        engine = kept.wake(remote, config)
+        if engine is not None:
+            endpoint = Endpoint(engine)
+        else:
+            sock = connect_socket(family, remote)
+            endpoint = await Endpoint.over(sock, config, connected=sock.getpeername())
+            endpoint.engine.reusable = True
+        return await _connect_with(protocol_factory, endpoint, tcp_port, 0)
+    local = next((each[4] for each in local_infos if each[0] == family), None)
+    if local is None:
+        raise OSError(errno.EADDRNOTAVAIL, f"no matching local address with {family=} found")
+    kept.make_way(local[0], local[1])
     sock = connect_socket(family, remote, local)
-    return await _connect_with(protocol_factory, sock, tcp_port, local_port, config)
+    endpoint = await Endpoint.over(sock, config, connected=sock.getpeername())
+    return await _connect_with(protocol_factory, endpoint, tcp_port, local[1])
 
 
 async def _connect_over(
@@ -254,19 +263,16 @@ async def _connect_over(
             "use rudp.Endpoint.open(sock=...) for one that is only bound"
         ) from None
     tcp_port = await _port_number(asyncio.get_running_loop(), port) or remote[1]
-    return await _connect_with(protocol_factory, sock, tcp_port, 0, config)
+    endpoint = await Endpoint.over(sock, config, connected=remote)
+    return await _connect_with(protocol_factory, endpoint, tcp_port, 0)
 
 
 async def _connect_with(
-    protocol_factory: Callable[[], _P],
-    sock: socket.socket,
-    tcp_port: int,
-    local_port: int,
-    config: Config | None,
+    protocol_factory: Callable[[], _P], endpoint: Endpoint, tcp_port: int, local_port: int
 ) -> tuple[Transport, _P]:
-    """Connect over a UDP socket that is connected to the server's."""
-    remote: Address = sock.getpeername()
-    endpoint = await Endpoint.over(sock, config, connected=remote)
+    """Connect over an endpoint whose UDP socket is connected to the server's."""
+    remote = endpoint.engine.connected
+    assert remote is not None
     try:
         return await endpoint.connect(protocol_factory, remote, tcp_port, local_port)
     finally:

@@ -202,13 +202,13 @@ REQUIREMENTS: Final = (
        differs=_CHECKSUM),
     # ISN selection -----------------------------------------------------------------------------
     _R("MUST-8", "3.4.1", "Initial sequence numbers must follow a clock of 4 microseconds.",
-       code="rudp/core/isn.py: initial_sequence_number",
+       code="rudp/core/isn.py: initial_numbers",
        test="tests/core/test_isn.py::test_for_one_pair_it_rises_by_one_every_four_microseconds"),
     _R("SHLD-1", "3.4.1", "They should have a keyed function of the ports and addresses added.",
-       code="rudp/core/isn.py: initial_sequence_number",
+       code="rudp/core/isn.py: initial_numbers",
        test="tests/core/test_isn.py::test_pairs_and_secrets_have_spaces_of_their_own"),
     _R("MUST-9", "3.4.1", "That function must not be computable by anyone else.",
-       code="rudp/core/isn.py: _keyed",
+       code="rudp/core/isn.py: initial_numbers",
        test="tests/core/test_isn.py::test_pairs_and_secrets_have_spaces_of_their_own"),
     # Opening connections -----------------------------------------------------------------------
     _R("MUST-10", "3.5", "Two that open to each other at once must get one connection.",

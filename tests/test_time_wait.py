@@ -145,12 +145,64 @@ async def test_without_time_wait_the_socket_goes_at_once() -> None:
 async def test_no_more_sockets_are_kept_for_time_wait_than_the_limit() -> None:
     async with listening(echo) as endpoint:
         before = files()
-        for _ in range(linger.MAX_IDLE + 10):
-            stream = await rudp.open_connection(*endpoint.sockname)
+        many = range(linger.MAX_IDLE + 10)
+        streams = [await rudp.open_connection(*endpoint.sockname) for _ in many]
+        for stream in streams:
             await closed(stream)
         await until(lambda: files() == before + linger.MAX_IDLE)
         # The last ones are those that are kept, so that their peers' last FINs are acknowledged.
         await until(lambda: channels(endpoint) == 0)
+
+
+def clients_rest() -> bool:
+    at_rest = linger.keeper(asyncio.get_running_loop())._idle
+    return all(engine in at_rest for engine in engines() if engine.connected)
+
+
+async def test_one_connection_after_another_to_a_peer_uses_one_socket() -> None:
+    async with listening(echo) as endpoint:
+        before = files()
+        names = set()
+        for _ in range(5):
+            stream = await rudp.open_connection(*endpoint.sockname)
+            names.add(stream[1].get_extra_info("sockname"))
+            await closed(stream)
+            await until(clients_rest)
+        assert files() == before + 1
+        assert len(names) == 5  # by the TCP ports inside
+        (engine,) = {engine for engine in engines() if engine.reusable}
+        assert len(engine._time_waits) == 5
+        # The second of two at a time has a socket of its own, since the first one's is in use.
+        streams = [await rudp.open_connection(*endpoint.sockname) for _ in range(2)]
+        assert files() == before + 2
+        for stream in streams:
+            await closed(stream)
+
+
+async def test_a_socket_serves_no_connection_that_is_not_like_its_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with listening(echo) as endpoint, listening(echo) as other:
+        config = rudp.Config()
+
+        async def udp_port(**options: Any) -> int:
+            options = {"config": config, "port": endpoint.sockname[1], **options}
+            stream = await rudp.open_connection(HOST, **options)
+            port: int = stream[1].get_extra_info("udp_sockname")[1]
+            await closed(stream)
+            await until(clients_rest)
+            return port
+
+        ports = [
+            await udp_port(local_addr=(HOST, 0)),
+            await udp_port(),
+            await udp_port(config=rudp.Config(mss=1000)),
+            await udp_port(port=other.sockname[1]),
+        ]
+        assert len(set(ports)) == 4
+        assert await udp_port() == ports[1]
+        monkeypatch.setattr(linger, "REUSE", 0.0)  # too long ago: there may be a better way by now
+        assert await udp_port() not in ports
 
 
 async def test_no_more_is_remembered_than_max_time_wait() -> None:
