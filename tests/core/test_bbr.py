@@ -194,6 +194,19 @@ def test_probe_rtt_lasts_200_milliseconds_and_a_round_once_the_flight_is_small()
     assert path.cc.cwnd >= 2 * BDP
 
 
+def test_after_probe_rtt_the_wait_for_the_next_probe_begins_anew() -> None:
+    """Else each ProbeRTT brings one probe more, and a CUBIC beside us has a quarter of the link."""
+    path = Path(PROBE_CRUISE)
+    path.cc.cycle_stamp = path.now - 1.5
+    path.cc.probe_rtt_min_stamp = path.now - 6
+    path.ack(rtt=RTT + 0.01)
+    while path.cc.state == PROBE_RTT:
+        path.ack(in_flight=4 * MSS)
+    assert path.cc.state == PROBE_CRUISE
+    assert path.cc.cycle_stamp == path.now
+    assert 2.0 <= path.cc.bw_probe_wait < 3.0
+
+
 def test_probe_rtt_before_the_pipe_was_full_leads_back_to_startup() -> None:
     path = Path(PROBE_CRUISE)
     path.cc.full_bw_reached = False

@@ -432,12 +432,9 @@ class Bbr(PathModel):
         # ExitProbeRTT(), section 5.3.4.4
         self.reset_short_term_model()
         if self.full_bw_reached:
-            # Deviation: the draft begins the wait for the next probe anew, too. With a ProbeRTT
-            # every 5 s, which flows that share a queue need, that puts off every second probe,
-            # and probes are what makes such flows converge.
-            wait, stamp = self.bw_probe_wait, self.cycle_stamp
+            # With the wait for the next probe anew: who probes more often has more of a link that
+            # is shared with CUBIC, whose window each probe of ours may cost a third.
             self._start_down(now, delivered)
-            self.bw_probe_wait, self.cycle_stamp = wait, stamp
             self.state = PROBE_CRUISE
         else:
             self.state = STARTUP
