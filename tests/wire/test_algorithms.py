@@ -182,13 +182,19 @@ def test_ledbat_leaves_slow_start_at_45_ms_of_delay_and_slows_down_two_round_tri
     assert echo.flights(9) == [2, 3, 4, 5, 7, 9, 12, 16, 22]
 
 
-def test_ledbat_waits_nine_times_as_long_as_a_slowdown_took_before_the_next(
-    script: Script,
-) -> None:
+def behind_a_queue(script: Script) -> Echo:
+    """LEDBAT++ has opened its window in nine round trips; from now on there is a queue."""
     opened(script, "ledbat++")
     echo = Echo(script, rtt=RTT)
     echo.flights(9)
     echo.rtt = RTT + 0.046
+    return echo
+
+
+def test_ledbat_waits_nine_times_as_long_as_a_slowdown_took_before_the_next(
+    script: Script,
+) -> None:
+    echo = behind_a_queue(script)
     moments: list[float] = []  # when the flight became small and when it was large again
     while len(moments) < 3:
         echo.run(0.01)
@@ -204,10 +210,7 @@ def test_ledbat_waits_nine_times_as_long_as_a_slowdown_took_before_the_next(
 def test_ledbat_halves_the_flight_in_each_round_trip_with_twice_the_delay_aimed_at(
     script: Script,
 ) -> None:
-    opened(script, "ledbat++")
-    echo = Echo(script, rtt=RTT)
-    echo.flights(9)
-    echo.rtt = RTT + 0.046
+    echo = behind_a_queue(script)
     assert echo.flights(16)[-1] == 24  # the first slowdown is over
     echo.rtt = RTT + 0.12
     # The present delay is the least of four samples, so that the first flight ends a little above.
