@@ -57,9 +57,8 @@ class Keeper:
     def wake(self, remote: Address, config: Config) -> Engine | None:
         """An engine at rest that has just finished a connection to `remote`: the caller's now."""
         for engine in reversed(self._idle):
-            if engine.clock() - engine.finished_at > REUSE:
-                break
-            if engine.reusable and engine.connected == remote and engine.config is config:
+            alike = engine.connected == remote and engine.config is config
+            if alike and engine.reusable and engine.clock() - engine.finished_at <= REUSE:
                 del self._idle[engine]
                 return engine
         return None

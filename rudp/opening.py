@@ -229,22 +229,20 @@ async def _attempt(
     family, _, _, _, remote = info
     kept = keeper(asyncio.get_running_loop())
     config = config or DEFAULT_CONFIG
-    if local_infos is None:
-        engine = kept.wake(remote, config)
-        if engine is not None:
-            endpoint = Endpoint(engine)
-        else:
-            sock = connect_socket(family, remote)
-            endpoint = await Endpoint.over(sock, config, connected=sock.getpeername())
-            endpoint.engine.reusable = True
-        return await _connect_with(protocol_factory, endpoint, tcp_port, 0)
-    local = next((each[4] for each in local_infos if each[0] == family), None)
-    if local is None:
-        raise OSError(errno.EADDRNOTAVAIL, f"no matching local address with {family=} found")
-    kept.make_way(local[0], local[1])
-    sock = connect_socket(family, remote, local)
-    endpoint = await Endpoint.over(sock, config, connected=sock.getpeername())
-    return await _connect_with(protocol_factory, endpoint, tcp_port, local[1])
+    local = None
+    if local_infos is not None:
+        local = next((each[4] for each in local_infos if each[0] == family), None)
+        if local is None:
+            raise OSError(errno.EADDRNOTAVAIL, f"no matching local address with {family=} found")
+        kept.make_way(local[0], local[1])
+    engine = kept.wake(remote, config) if local is None else None
+    if engine is not None:
+        endpoint = Endpoint(engine)
+    else:
+        sock = connect_socket(family, remote, local)
+        endpoint = await Endpoint.over(sock, config, connected=sock.getpeername())
+        endpoint.engine.reusable = local is None
+    return await _connect_with(protocol_factory, endpoint, tcp_port, local[1] if local else 0)
 
 
 async def _connect_over(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -159,7 +160,10 @@ def clients_rest() -> bool:
     return all(engine in at_rest for engine in engines() if engine.connected)
 
 
-async def test_one_connection_after_another_to_a_peer_uses_one_socket() -> None:
+async def test_one_connection_after_another_to_a_peer_uses_one_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linger, "REUSE", math.inf)
     async with listening(echo) as endpoint:
         before = files()
         names = set()
@@ -182,6 +186,7 @@ async def test_one_connection_after_another_to_a_peer_uses_one_socket() -> None:
 async def test_a_socket_serves_no_connection_that_is_not_like_its_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(linger, "REUSE", math.inf)
     async with listening(echo) as endpoint, listening(echo) as other:
         config = rudp.Config()
 
@@ -201,8 +206,27 @@ async def test_a_socket_serves_no_connection_that_is_not_like_its_first(
         ]
         assert len(set(ports)) == 4
         assert await udp_port() == ports[1]
-        monkeypatch.setattr(linger, "REUSE", 0.0)  # too long ago: there may be a better way by now
+        monkeypatch.setattr(linger, "REUSE", -1.0)  # too long ago: there may be a better way by now
         assert await udp_port() not in ports
+
+
+async def test_a_socket_at_rest_for_too_long_does_not_hide_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(linger, "REUSE", math.inf)
+    async with listening(echo) as endpoint:
+        streams = [await rudp.open_connection(*endpoint.sockname) for _ in range(2)]
+        first, _ = (writer.get_extra_info("udp_sockname") for _, writer in streams)
+        for stream in streams:
+            await closed(stream)
+        await until(clients_rest)
+        for engine in engines():
+            if engine.reusable and engine.datagrams.sockname != first:
+                engine.finished_at = -math.inf
+        monkeypatch.setattr(linger, "REUSE", 1e9)
+        stream = await rudp.open_connection(*endpoint.sockname)
+        assert stream[1].get_extra_info("udp_sockname") == first
+        await closed(stream)
 
 
 async def test_no_more_is_remembered_than_max_time_wait() -> None:
