@@ -34,7 +34,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,6 +42,7 @@ from random import Random
 from typing import Any
 
 HOST_A, HOST_B = "10.77.0.1", "10.77.0.2"
+NAMESPACES = Path("/run/netns")
 MTU = 1500
 READ_BATCH = 64
 COALESCING = 0.0001
@@ -280,7 +281,7 @@ def _open_tun(namespace: str, address: str) -> int:
 
     libc = ctypes.CDLL(None, use_errno=True)
     here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    there = os.open(NAMESPACES / namespace, os.O_RDONLY)
     try:
         if libc.setns(there, 0):
             raise OSError(ctypes.get_errno(), "setns")
@@ -304,7 +305,8 @@ def _open_tun(namespace: str, address: str) -> int:
 
 @contextmanager
 def _hosts() -> Iterator[tuple[list[str], list[int]]]:
-    """Two namespaces and their TUN devices."""
+    """Two namespaces and their TUN devices. What a killed run left behind goes first."""
+    _delete(one.name for one in NAMESPACES.glob("rudp-link-*") if not _is_alive(one.name))
     names = [f"rudp-link-{os.getpid()}-{side}" for side in "ab"]
     try:
         for name in names:
@@ -312,9 +314,19 @@ def _hosts() -> Iterator[tuple[list[str], list[int]]]:
         hosts = zip(names, (HOST_A, HOST_B), strict=True)
         yield names, [_open_tun(name, address) for name, address in hosts]
     finally:
-        for name in names:
-            quiet = subprocess.DEVNULL
-            subprocess.run(["ip", "netns", "del", name], stderr=quiet, check=False)
+        _delete(names)
+
+
+def _is_alive(name: str) -> bool:
+    """Whether a namespace belongs to another process that is still there."""
+    maker = name.split("-")[2]
+    return maker != str(os.getpid()) and Path("/proc", maker).exists()
+
+
+def _delete(names: Iterable[str]) -> None:
+    for name in names:
+        quiet = subprocess.DEVNULL
+        subprocess.run(["ip", "netns", "del", name], stderr=quiet, check=False)
 
 
 def _be_punctual() -> None:

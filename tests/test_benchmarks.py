@@ -92,9 +92,10 @@ def test_wrong_arguments_are_refused_with_a_sentence(wrong: tuple[str, str]) -> 
 
 @pytest.fixture
 def nothing_left_behind() -> Iterator[None]:
-    """After the test, no namespace is there whose process is not."""
+    """No namespace has come since the test began whose process is no more."""
+    before = set(namespaces())
     yield
-    for name in namespaces():
+    for name in set(namespaces()) - before:
         process = Path("/proc", name.split("-")[2])
         assert process.exists(), f"{name} was left behind"
 
@@ -155,6 +156,21 @@ def test_a_benchmark_of_the_link_that_is_interrupted_cleans_up(number: int) -> N
         process.send_signal(number)
         _out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"interrupted; all is cleaned up\n")
+
+
+@needs_link
+def test_what_a_killed_benchmark_of_the_link_left_behind_goes_with_the_next() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left = f"rudp-link-{ended.pid}-a"
+    subprocess.run(["ip", "netns", "add", left], check=True)
+    command = [sys.executable, str(LINK), "--only", "small-queue", "--rounds", "1", "--seconds"]
+    with subprocess.Popen([*command, "1"], stdout=subprocess.DEVNULL) as process:
+        limit = time.monotonic() + 30
+        while left in namespaces() and time.monotonic() < limit:
+            time.sleep(0.05)
+        process.terminate()
+    assert left not in namespaces()
 
 
 def test_without_the_right_to_make_a_link_the_benchmark_says_so_and_does_nothing() -> None:
