@@ -5,6 +5,7 @@ The README's usage example is one of them.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import rudp
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -63,7 +66,7 @@ def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
     finally:
         timer.cancel()
         process.kill()
-        process.communicate()
+        process.communicate(timeout=TIME_LIMIT)
 
 
 def test_the_echo_client_prints_what_the_echo_server_sends_back() -> None:
@@ -89,6 +92,33 @@ def test_half_close_gets_its_answer_after_its_own_side_has_ended() -> None:
     done = run(EXAMPLES / "half_close.py", "b", "c", "a")
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.splitlines()[1:] == ["a", "b", "c"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT shares out datagrams on Linux")
+def test_each_connection_stays_with_one_of_four_workers() -> None:
+    async def ask(port: int, all_answered: asyncio.Event, missing: list[int]) -> set[bytes]:
+        reader, writer = await rudp.open_connection("127.0.0.1", port)
+        writer.write(b"first\n")
+        answers = [await reader.readline()]
+        missing.pop()
+        if not missing:
+            all_answered.set()
+        await all_answered.wait()  # they are open at the same time
+        writer.write(b"second\n")
+        answers.append(await reader.readline())
+        writer.close()
+        await writer.wait_closed()
+        assert [answer.split(b": ")[1] for answer in answers] == [b"first\n", b"second\n"]
+        return {answer.split(b": ")[0] for answer in answers}
+
+    async def ask_all(port: int) -> list[set[bytes]]:
+        missing, all_answered = list(range(24)), asyncio.Event()
+        return await asyncio.gather(*(ask(port, all_answered, missing) for _ in missing))
+
+    with running(EXAMPLES / "workers.py") as (_, port):
+        workers = asyncio.run(asyncio.wait_for(ask_all(int(port)), TIME_LIMIT))
+    assert all(len(each) == 1 for each in workers)
+    assert len(set.union(*workers)) > 1
 
 
 def test_a_congestion_control_of_ones_own_moves_data_and_shows_its_window() -> None:
