@@ -342,7 +342,7 @@ class Engine(asyncio.DatagramProtocol):
         events = connection.events
         if events:
             while events:
-                self._on_event(channel, events.popleft())
+                self._on_event(channel, events.pop(0))
             if connection.ack_due:
                 self._transmit(channel, now, more)  # reading has opened the window
         transport = channel.transport

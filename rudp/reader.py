@@ -33,6 +33,9 @@ Separator = bytes | bytearray | memoryview
 #: From this size on, handing a chunk over costs less than copying it does.
 ALONE = 16 * 1024
 
+#: The queue of a reader that never got anything: idle connections shall be small, a deque is not.
+_NOTHING: deque[bytes | bytearray] = deque()
+
 
 class StreamReader(asyncio.StreamReader):
     """An asyncio.StreamReader that passes large chunks through uncopied.
@@ -188,7 +191,7 @@ class StreamReader(asyncio.StreamReader):
 
     @_buffer.setter
     def _buffer(self, data: Iterable[SupportsIndex]) -> None:
-        self._chunks = deque()
+        self._chunks = _NOTHING
         self._offset = 0
         self._size = 0
         if data:
@@ -203,6 +206,8 @@ class StreamReader(asyncio.StreamReader):
     def _append(self, chunk: bytes) -> None:
         chunks = self._chunks
         self._size += len(chunk)
+        if chunks is _NOTHING:
+            chunks = self._chunks = deque()
         if not chunks or len(chunk) >= ALONE or len(chunks[-1]) >= ALONE:
             chunks.append(chunk)
             return

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import errno
 import math
-from collections import deque
 from typing import Final
 
 from rudp.core import arrival, handshake, output
@@ -56,6 +55,14 @@ MAX_REASON: Final = 128
 
 class Connection:
     """A connection in one of the states from SYN-SENT to CLOSED."""
+
+    __slots__ = (
+        "_fin_wait_2_begins", "_next_challenge", "config", "default_mss", "ecn", "ect",
+        "end_deadline", "error", "events", "handshake", "keepalive", "last_ack_sent", "last_heard",
+        "local_port", "mss", "out", "passive", "peer_mss", "peer_port", "rcv", "rcv_shift",
+        "released", "reset_when_flushed", "sack", "segs_in", "segs_out", "snd", "snd_shift",
+        "state", "timestamps", "user_closed", "window_scaling",
+    )
 
     def __init__(
         self,
@@ -97,7 +104,7 @@ class Connection:
         self.error: OSError | None = None
         # Output
         self.out: list[Segment] = []
-        self.events: deque[Event] = deque()
+        self.events: list[Event] = []
         self._next_challenge = now
         self.last_ack_sent = 0  # Last.ACK.sent of RFC 7323 section 4.3
         # Timers: moments, infinite when off
@@ -312,7 +319,7 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The oldest event not yet told, or None."""
-        return self.events.popleft() if self.events else None
+        return self.events.pop(0) if self.events else None
 
     def tell_readable(self) -> None:
         """Data arrived in order. Told once until the event was taken."""

@@ -35,9 +35,19 @@ MAX_WINDOW_FIELD: Final = 65535
 DRAIN_TIME: Final = 0.004
 """Seconds that an event loop may take to come back to its socket."""
 
+_NOTHING: Final[deque[bytes]] = deque()
+"""What is ready where nothing ever was: idle connections shall be small, and a deque is not."""
+
 
 class Receiver:
     """RCV.NXT, RCV.WND and what hangs on them. Sequence numbers are unbounded."""
+
+    __slots__ = (
+        "_dsack", "_held", "_offset", "_ready", "_socket_buffer", "_tuned_bytes", "_unacked",
+        "ack_deadline", "ack_now", "ack_soon", "buffer", "bytes_read", "bytes_received", "config",
+        "discarding", "duplicate_acks", "echo_ce", "edge", "fin_received", "fin_seq", "irs",
+        "max_window", "mss", "nxt", "readable", "tuned_at",
+    )
 
     def __init__(self, config: Config, mss: int, socket_buffer: int) -> None:
         """`mss` is what we announce; `socket_buffer` what the UDP socket below can hold."""
@@ -51,7 +61,7 @@ class Receiver:
         self.fin_received = False
         self.readable = 0
         self.discarding = False  # nobody will read: window and buffer stay as they are
-        self._ready: deque[bytes] = deque()
+        self._ready = _NOTHING
         self._offset = 0  # bytes of the first ready piece that were read
         self._held = Reassembly(config.max_reassembly_ranges)
         self._socket_buffer = socket_buffer
@@ -128,6 +138,8 @@ class Receiver:
         self.duplicate_acks = 0  # they would repeat an ACK that is out of date now
         if self._held.bytes:
             data = self._beside_held(data)
+        if self._ready is _NOTHING:
+            self._ready = deque()
         self._ready.append(data)
         length = len(data)
         if self._held.bytes:

@@ -48,6 +48,13 @@ class Recovery(enum.Enum):
 class LossRecovery:
     """One connection's. `cc` and `mss` are there once the options are agreed on."""
 
+    __slots__ = (
+        "_credit", "_echoed", "_ecn_point", "_reduced_at", "board", "calm", "cc", "cwr",
+        "delivered", "delivered_ce", "dsack_bytes", "dsacks", "dup_acks", "ecn", "force", "limited",
+        "mss", "newly_lost", "news", "point", "probe", "rack", "rate", "retransmitted", "rtt",
+        "sack", "sample", "state", "timeouts", "undo",
+    )
+
     cc: CongestionControl
 
     def __init__(self, limit: int, rtt: RttEstimator, point: int) -> None:

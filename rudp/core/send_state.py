@@ -31,6 +31,13 @@ LOSS_PROBE: Final = 2
 class SendState:
     """SND.UNA, SND.NXT, SND.WND and what hangs on them. Sequence numbers are unbounded."""
 
+    __slots__ = (
+        "_pacer", "_patience", "_persist_interval", "_probe", "board", "buffer", "config",
+        "fin_queued", "give_up_deadline", "held_back", "iss", "loss", "loss_deadline", "max_wnd",
+        "mss", "nodelay", "nxt", "persist_deadline", "rto_deadline", "rtt", "timeouts", "una",
+        "wl1", "wl2", "wnd",
+    )
+
     def __init__(self, config: Config, iss: int) -> None:
         self.config = config
         self.iss = iss

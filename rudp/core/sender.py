@@ -37,6 +37,11 @@ def super_size(mss: int) -> int:
 class Sender(SendState):
     """What goes out, and what comes of an acknowledgment."""
 
+    __slots__ = (
+        "_limited_until", "_quiet_since", "_super", "bytes_sent", "cc", "sample",
+        "total_retransmissions",
+    )
+
     def __init__(self, config: Config, iss: int) -> None:
         super().__init__(config, iss)
         self._super = 0  # most payload of a super-segment: whole segments

@@ -129,6 +129,8 @@ class CongestionControl:
     segment, in bytes.
     """
 
+    __slots__ = ("cwnd", "mss", "pacing_rate", "ssthresh")
+
     cwnd: int
     ssthresh: int
     mss: int

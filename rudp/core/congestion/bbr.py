@@ -65,6 +65,15 @@ NO_UNDO: Final = -1
 class Bbr(PathModel):
     """BBRv3. It paces, and hardly ever fills queues; made for lossy and for bloated paths."""
 
+    __slots__ = (
+        "_in_recovery", "_lost_before_ack", "_probe_end", "_random", "_seen_rtt", "_started",
+        "ack_phase", "bw_probe_up_acked", "bw_probe_up_rounds", "bw_probe_wait", "cycle_stamp",
+        "drain_start_round", "idle_restart", "is_bw_probe_sample", "prev_probe_precautionary",
+        "prev_probe_too_high", "prior_cwnd", "probe_rtt_done_stamp", "probe_rtt_round_done",
+        "probe_up_acked_per_inc", "undo_bw_shortterm", "undo_inflight_longterm",
+        "undo_inflight_shortterm", "undo_state",
+    )
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
         self._started = False

@@ -64,6 +64,18 @@ PROBE_RTT: Final = 6
 class PathModel(CongestionControl):
     """The measured state of BBR, and what each ACK changes of it."""
 
+    __slots__ = (
+        "_bubble", "_bubble_start", "_bw_before", "_bw_cycle", "_calm", "_calm_lost", "_calm_sent",
+        "_extra_before", "_extra_delivered", "_extra_interval_start", "_extra_now", "_extra_round",
+        "app_limited", "background_loss", "bw", "bw_latest", "bw_shortterm", "extra_acked",
+        "full_bw", "full_bw_count", "full_bw_now", "full_bw_reached", "inflight_latest",
+        "inflight_longterm", "inflight_shortterm", "initial_cwnd", "is_loss_in_round",
+        "loss_events_in_round", "loss_round_delivered", "loss_round_start", "lost_in_round",
+        "max_bw", "min_pipe_cwnd", "min_rtt", "min_rtt_stamp", "next_round_delivered",
+        "probe_rtt_expired", "probe_rtt_min_delay", "probe_rtt_min_stamp", "round_count",
+        "round_start", "rounds_since_probe_up", "state",
+    )
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
         self.state = STARTUP

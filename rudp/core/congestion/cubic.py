@@ -35,6 +35,8 @@ ALPHA: Final = 3 * (1 - BETA) / (1 + BETA)
 class Cubic(WindowBased):
     """RFC 9438, with HyStart++ (RFC 9406) and PRR (RFC 9937)."""
 
+    __slots__ = ("_credit", "_cwnd_prior", "_epoch", "_hystart", "_k", "_undo", "_w_est", "_w_max")
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
         self._hystart = HyStart()

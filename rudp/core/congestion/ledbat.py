@@ -44,6 +44,11 @@ RAMPING: Final = 3  # in a slowdown, on the way back
 class Ledbat(WindowBased):
     """LEDBAT++: a scavenger that stays out of everybody's way."""
 
+    __slots__ = (
+        "_began", "_credit", "_gain", "_minute_ends", "_minutes", "_mode", "_recent",
+        "_slowdown_at", "_thaw", "_turn", "base_delay",
+    )
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, min(initial_window, MIN_SEGMENTS))
         self._mode = STARTING

@@ -11,6 +11,8 @@ from rudp.core.subclassing import mypyc_attr
 class Reno(WindowBased):
     """RFC 5681: slow start, congestion avoidance, half the window on loss."""
 
+    __slots__ = ("_acked",)
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
         self._acked = 0  # bytes towards the next increase, in congestion avoidance

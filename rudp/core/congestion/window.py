@@ -38,6 +38,11 @@ class WindowBased(CongestionControl):
     recovery, timeout, undo, restart after idleness, the pacing rate.
     """
 
+    __slots__ = (
+        "_ended", "_held", "_initial", "_paused_at", "_phase", "_prior_cwnd", "_prior_ssthresh",
+        "_prr",
+    )
+
     def __init__(self, mss: int, initial_window: int) -> None:
         super().__init__(mss, initial_window)
         self._phase = OPEN
