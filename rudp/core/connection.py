@@ -231,13 +231,16 @@ class Connection:
 
     def next_deadline(self) -> float:
         """When `handle_timeout` is due; infinite if never."""
-        deadline = min(
-            self.snd.next_deadline(),
-            self.rcv.ack_deadline,
-            self.handshake.deadline,
-            self.end_deadline,
-        )
-        return deadline if self.keepalive is None else min(deadline, self.keepalive.deadline)
+        deadline = self.snd.next_deadline()
+        if self.rcv.ack_deadline < deadline:
+            deadline = self.rcv.ack_deadline
+        if self.handshake.deadline < deadline:
+            deadline = self.handshake.deadline
+        if self.end_deadline < deadline:
+            deadline = self.end_deadline
+        if self.keepalive is not None and self.keepalive.deadline < deadline:
+            deadline = self.keepalive.deadline
+        return deadline
 
     def handle_timeout(self, now: float) -> None:
         """Do what is due at `now`. Too early is harmless: nothing is due then."""
