@@ -111,7 +111,7 @@ def present(asked: list[str]) -> dict[str, Peer]:
 
 
 def measured_by(row: Row, peers: dict[str, Peer]) -> list[Peer]:
-    """Those who can do what the row is about; those who cannot are named, once for each name."""
+    """Those who can do what the row is about."""
     able = []
     for peer in peers.values():
         if row.name not in peer.cannot and (row.peers is None or peer.name in row.peers):
@@ -120,6 +120,7 @@ def measured_by(row: Row, peers: dict[str, Peer]) -> list[Peer]:
 
 
 def name_the_unable(rows: list[Row], peers: dict[str, Peer]) -> None:
+    """Those who cannot do what a row is about, each with the reason, on standard error."""
     for name in dict.fromkeys(row.name for row in rows):
         for peer in peers.values():
             if name in peer.cannot:

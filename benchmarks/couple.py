@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -76,8 +78,10 @@ async def side(name: str, order: Order) -> AsyncIterator[Side]:
     try:
         yield one
     finally:
+        # Not process.kill(): that reaps a process which has just ended, before the event loop does.
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGKILL)
         await process.wait()
         await errors
 

@@ -36,6 +36,7 @@ class Kcp(Peer):
     name = module = distribution = "kcp"
     cannot: ClassVar[Mapping[str, str]] = {
         "small": "its datagrams are small in any case, so the row `bulk` has it",
+        "many": "with no congestion control a hundred of its connections drown the server's socket",
         "connect": "it has neither an opening nor a closing handshake",
         "idle": "it has no idle connections: each is to be called every 10 ms",
         "windows": "its window is counted in segments, and it has no default to grow from",
