@@ -65,19 +65,27 @@ Connect = Callable[[], Awaitable[Streams]]
 # The server's process
 
 
+async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Count what comes until EOF and answer with the number."""
+    total = 0
+    while data := await reader.read(READ):
+        total += len(data)
+    writer.write(total.to_bytes(8, "big"))
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send every message back."""
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        while True:
+            writer.write(await reader.readexactly(len(MESSAGE)))
+
+
+SERVICES = {BULK: count, ECHO: echo}
+
+
 async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Count what comes until EOF and answer with the number, or send every message back."""
-    if await reader.readexactly(1) == BULK:
-        total = 0
-        while data := await reader.read(READ):
-            total += len(data)
-        writer.write(total.to_bytes(8, "big"))
-    else:
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                writer.write(await reader.readexactly(len(MESSAGE)))
-    writer.close()
-    await writer.wait_closed()
+    await SERVICES[await reader.readexactly(1)](reader, writer)
+    await close(writer)
 
 
 async def serve(transport: str) -> None:
@@ -112,6 +120,15 @@ def server_process(transport: str, loop: str) -> Iterator[int]:
 
 async def measure_bulk(connect: Connect, seconds: float) -> list[float]:
     reader, writer = await connect()
+    total, elapsed = await pour(reader, writer, seconds)
+    await close(writer)
+    return [total * 8 / elapsed / 1e9]
+
+
+async def pour(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float
+) -> tuple[int, float]:
+    """Write for so long. How many bytes the server confirms, and the seconds until it did."""
     start = time.perf_counter()
     writer.write(BULK)
     total = 0
@@ -124,8 +141,7 @@ async def measure_bulk(connect: Connect, seconds: float) -> list[float]:
     elapsed = time.perf_counter() - start
     if confirmed != total:
         raise RuntimeError(f"{total} bytes were sent, and {confirmed} arrived")
-    await close(writer)
-    return [total * 8 / elapsed / 1e9]
+    return total, elapsed
 
 
 async def measure_echo(connect: Connect, seconds: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""A bar chart as SVG, written by hand: groups of horizontal bars, labelled, on white.
+"""Bar charts as SVG, written by hand: groups of horizontal bars, labelled, on white.
 
 Not here: what the bars mean.
 """
@@ -6,7 +6,7 @@ Not here: what the bars mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 COLOURS = ("#9aa5b1", "#5f6b78", "#d1495b", "#edae49", "#00798c", "#7b4b94", "#52a447")
@@ -14,7 +14,7 @@ COLOURS = ("#9aa5b1", "#5f6b78", "#d1495b", "#edae49", "#00798c", "#7b4b94", "#5
 apart in brightness as well as in hue."""
 WIDTH, LABELS, MARGIN = 900, 300, 20
 BAR, GAP, GROUP_GAP = 14, 2, 16
-TOP = 80
+TOP, FOOT = 80, 40
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 
 
@@ -26,11 +26,11 @@ def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]]) -> st
     step = tick_step(top)
     ticks = [step * index for index in range(math.ceil(top / step) + 1)] or [0.0]
     scale = (WIDTH - LABELS - 3 * MARGIN) / ticks[-1]
-    bottom = TOP + sum(height_of(group) + GROUP_GAP for group in groups.values())
+    bottom = bottom_of(groups)
     return "\n".join(
         [
-            f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{bottom + 40}'"
-            f" viewBox='0 0 {WIDTH} {bottom + 40}' {FONT} font-size='12' fill='#222'>",
+            f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{bottom + FOOT}'"
+            f" viewBox='0 0 {WIDTH} {bottom + FOOT}' {FONT} font-size='12' fill='#222'>",
             "<rect width='100%' height='100%' fill='white'/>",
             f"<text x='{MARGIN}' y='28' font-size='17' font-weight='bold'>{escape(title)}</text>",
             *legend(colours),
@@ -39,6 +39,24 @@ def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]]) -> st
             "</svg>\n",
         ]
     )
+
+
+Chart = tuple[str, str, Mapping[str, Mapping[str, float]]]
+"""The arguments of `bars`."""
+
+
+def column(charts: Sequence[Chart]) -> str:
+    """Several charts, each with its own unit and scale, one below the other."""
+    out, y = [], 0
+    for title, unit, groups in charts:
+        out.append(f"<g transform='translate(0,{y})'>\n{bars(title, unit, groups)}</g>")
+        y += bottom_of(groups) + FOOT
+    size = f"width='{WIDTH}' height='{y}' viewBox='0 0 {WIDTH} {y}'"
+    return "\n".join([f"<svg xmlns='http://www.w3.org/2000/svg' {size}>", *out, "</svg>\n"])
+
+
+def bottom_of(groups: Mapping[str, Mapping[str, float]]) -> int:
+    return TOP + sum(height_of(group) + GROUP_GAP for group in groups.values())
 
 
 def tick_step(top: float) -> float:

@@ -1,0 +1,50 @@
+"""asyncio's TCP streams, and rudp's: both are asyncio streams already."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+
+import rudp
+from peers import HOST, Handler, Order, Peer, Streams
+from rudp._compiled import FORM
+
+
+class Tcp(Peer):
+    """asyncio's streams over the kernel's TCP, as they come."""
+
+    name = "tcp"
+    module = "asyncio"
+
+    def version(self) -> str:
+        return f"{platform.system()} {platform.release()}"
+
+    async def serve(self, handler: Handler, order: Order) -> int:
+        server = await asyncio.start_server(handler, HOST, 0)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def connect(self, order: Order) -> Streams:
+        return await asyncio.open_connection(HOST, order.port)
+
+
+class Rudp(Peer):
+    """rudp with its defaults, but for what a row is about."""
+
+    name = "rudp"
+    module = "rudp"
+
+    def version(self) -> str:
+        return f"{rudp.__version__} ({FORM})"
+
+    async def serve(self, handler: Handler, order: Order) -> int:
+        server = await rudp.start_server(handler, HOST, 0, config=config(order))
+        return int(server.sockets[0].getsockname()[1])
+
+    async def connect(self, order: Order) -> Streams:
+        return await rudp.open_connection(HOST, order.port, config=config(order))
+
+
+def config(order: Order) -> rudp.Config:
+    if order.window is None:
+        return rudp.Config(mss=order.mss)
+    return rudp.Config(mss=order.mss, send_buffer=order.window, receive_buffer=order.window)
