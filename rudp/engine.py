@@ -23,7 +23,6 @@ import copy
 import errno
 import logging
 import math
-import os
 import socket
 import time
 from collections import deque
@@ -42,6 +41,7 @@ from rudp.datagrams import Address, DatagramLayer, open_datagrams
 from rudp.deadlines import Deadlines
 from rudp.ports import ephemeral_port
 from rudp.routes import Routes, refuse_group
+from rudp.surroundings import secret
 from rudp.time_waits import TimeWaits
 
 logger = logging.getLogger("rudp")
@@ -50,8 +50,6 @@ Tap = Callable[[str, Segment, State, float], None]
 
 CORK: Final = 0.0001
 """Small writes within this many seconds of the last go out together, a turn of the loop later."""
-
-_secret = os.urandom(32)  # one for the process, so that ISNs and timestamps of a pair rise for ever
 
 
 class Engine(asyncio.DatagramProtocol):
@@ -127,7 +125,7 @@ class Engine(asyncio.DatagramProtocol):
         if self._in_use(key):
             raise OSError(errno.EADDRINUSE, f"TCP ports {local_port} to {peer_port} are in use")
         now = self.clock()
-        iss, ts_offset = isn.initial_numbers(_secret, self.datagrams.sockname, key, now)
+        iss, ts_offset = isn.initial_numbers(secret(), self.datagrams.sockname, key, now)
         connection = open_active(
             self.config,
             local_port=local_port,
@@ -225,7 +223,7 @@ class Engine(asyncio.DatagramProtocol):
             or len(self._channels) >= self.config.max_connections
         ):
             return  # No answer: the SYN will come again.
-        iss, ts_offset = isn.initial_numbers(_secret, self.datagrams.sockname, key, now)
+        iss, ts_offset = isn.initial_numbers(secret(), self.datagrams.sockname, key, now)
         record = self._time_waits.pop(key)
         if record is not None:
             # RFC 9293 section 3.10.7.4 and RFC 6191: beyond anything of the old connection.

@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
+from rudp.surroundings import place
+
 if TYPE_CHECKING:
     from rudp.core.config import Config
     from rudp.datagrams import Address
@@ -124,8 +126,8 @@ def _is_wildcard(*hosts: object) -> bool:
 
 def keeper(loop: asyncio.AbstractEventLoop) -> Keeper:
     """The keeper of `loop`. It hangs on the loop, so that both can go together."""
-    found: Keeper | None = getattr(loop, "_rudp_keeper", None)
+    home = place(loop)
+    found: Keeper | None = getattr(home, "_rudp_keeper", None)
     if found is None:
-        found = Keeper()
-        loop._rudp_keeper = found  # type: ignore[attr-defined]
+        found = home._rudp_keeper = Keeper()
     return found

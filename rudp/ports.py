@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from typing import Final
+
+from rudp.surroundings import random_bytes
 
 EPHEMERAL_PORTS: Final = range(49152, 65536)
 """RFC 6056 section 3.2, RFC 6335 section 6: where a client's TCP port comes from."""
@@ -15,7 +16,7 @@ def ephemeral_port(in_use: Callable[[int], bool]) -> int:
     """A random port that is not `in_use`; `OSError` if there is none."""
     # RFC 6056 section 3.3.1: simple port randomization.
     count = len(EPHEMERAL_PORTS)
-    first = int.from_bytes(os.urandom(4), "big") % count  # count is a power of two: no bias
+    first = int.from_bytes(random_bytes(4), "big") % count  # count is a power of two: no bias
     for offset in range(count):
         port = EPHEMERAL_PORTS[(first + offset) % count]
         if not in_use(port):

@@ -14,6 +14,8 @@ import socket
 import sys
 from typing import Any
 
+from .surroundings import make_socket
+
 __all__ = ["Address", "bind_socket", "connect_socket", "path_mtu", "take_socket"]
 
 Address = tuple[Any, ...]
@@ -113,7 +115,7 @@ def path_mtu(
     try:
         if connected is not None:
             return min(connected.getsockopt(*option), MAX_PACKET)
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        with make_socket(family) as sock:
             sock.setblocking(False)
             sock.connect(addr)
             return min(sock.getsockopt(*option), MAX_PACKET)
@@ -122,7 +124,7 @@ def path_mtu(
 
 
 def _make_socket(family: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    sock = make_socket(family)
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock
