@@ -24,9 +24,9 @@ CORE = [path for path in PACKAGE if path.is_relative_to(ROOT / "rudp" / "core")]
 
 # The core is given bytes, calls and the time; it does no I/O and has no clock and no randomness.
 KEPT_OUT_OF_CORE = {"asyncio", "os", "random", "secrets", "select", "selectors", "socket", "time"}
-# The extras, and what the type checker and mypyc read and no one imports at run time; nothing else
-# comes from outside the standard library.
-OPTIONAL = {"rich", "uvloop", "mypy_extensions"}
+# The extras, what the type checker and mypyc read and no one imports at run time, and what a
+# plug-in plugs into; nothing else comes from outside the standard library.
+OPTIONAL = {"rich", "uvloop", "mypy_extensions", "pytest"}
 
 MAX_LINES = 500
 # Longer files, each with the reason why it is better in one piece.

@@ -121,6 +121,14 @@ def test_each_connection_stays_with_one_of_four_workers() -> None:
     assert len(set.union(*workers)) > 1
 
 
+def test_replicas_agree_after_a_partition_the_same_way_for_the_same_seed() -> None:
+    first, second = (run(EXAMPLES / "replicated_counter.py", 3) for _ in "12")
+    assert (first.returncode, first.stdout) == (0, second.stdout)
+    assert [line.partition(" s and ")[0] for line in first.stdout.splitlines()] == [
+        f"seed {seed}: agreed, after 20" for seed in range(3)
+    ]
+
+
 def test_a_congestion_control_of_ones_own_moves_data_and_shows_its_window() -> None:
     done = run(EXAMPLES / "congestion_control.py", 3)
     assert (done.stderr, done.returncode) == ("", 0)

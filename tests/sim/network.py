@@ -1,13 +1,8 @@
-"""A simulated network in virtual time: a heap of things to happen, and links that fail by seed.
+"""The simplest network in virtual time: a heap of things to happen, and `rudp.sim`'s links.
 
-A `Simulation` is a clock and a heap. A `Link` carries datagrams one way, at a rate, through a
-drop-tail queue, with delay and jitter, and loses, overtakes, repeats and damages them as often as
-its `Conditions` say. All chance comes from the `random.Random` it is given: the same seed, the same
-datagrams, the same result.
-
-Damage: the receiving UDP discards a datagram whose checksum is wrong, and so does this link. What
-passes a UDP checksum and still is no segment of the connection is `junk`: bytes from a stranger,
-headers cut short, options without an end.
+A `Simulation` is a clock and a heap. To what the links of `rudp.sim` do, these add two things: they
+mark (RFC 3168), and they bring `junk`, which passes a UDP checksum and still is no segment of the
+connection: bytes from a stranger, headers cut short, options without an end.
 
 Not here: who talks to whom, which is `pair`.
 """
@@ -20,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
+
+from rudp import sim
 
 
 class Simulation:
@@ -61,36 +58,23 @@ class Marked(bytes):
     """The same datagram after a router has put CE there."""
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """What a link does to what it carries. Probabilities are for each datagram."""
+@dataclass(frozen=True, kw_only=True)
+class Conditions(sim.Conditions):
+    """A link, with two more things that it may do."""
 
-    rate: float = math.inf
-    """Bytes a second."""
-    queue: int = 1 << 18
-    """Bytes that may wait for the link; what comes then is dropped (drop-tail)."""
     mark: float = math.inf
     """Bytes that may wait before what comes, and can be marked, is marked."""
-    delay: float = 0.01
-    """Seconds from the link's end of sending to arrival."""
-    jitter: float = 0.0
-    """Most seconds of delay that come and go. Order is kept: this is a queue further on."""
-    loss: float = 0.0
-    reordering: float = 0.0
-    duplication: float = 0.0
-    corruption: float = 0.0
     junk: float = 0.0
     """How often something that is no segment of the connection arrives as well."""
-    late: float = 0.05
-    """Most seconds by which a reordered or repeated datagram comes after its time."""
 
     def healed(self) -> Conditions:
-        """The same link without faults. What is slow stays slow."""
-        return replace(self, loss=0.0, reordering=0.0, duplication=0.0, corruption=0.0, junk=0.0)
+        return replace(super().healed(), junk=0.0)
 
 
-class Link:
+class Link(sim.Link):
     """One direction of a path. `deliver` gets each datagram that arrives."""
+
+    conditions: Conditions
 
     def __init__(
         self,
@@ -99,15 +83,10 @@ class Link:
         conditions: Conditions,
         deliver: Callable[[bytes], None],
     ) -> None:
-        self.conditions = conditions
-        self.carried = 0
-        self.dropped = 0
+        super().__init__(simulation, random, conditions)
         self.marked = 0
         self._simulation = simulation
-        self._random = random
         self._deliver = deliver
-        self._free_at = 0.0
-        self._last_arrival = 0.0
 
     def heal(self) -> None:
         """From now on without faults."""
@@ -115,33 +94,15 @@ class Link:
 
     def send(self, datagram: bytes) -> None:
         """Carry `datagram`, or do to it what the conditions say."""
-        link, random, now = self.conditions, self._random, self._simulation.now
-        starts = max(now, self._free_at)
-        if starts - now > link.queue / link.rate:
-            self.dropped += 1
-            return
-        if isinstance(datagram, Markable) and starts - now > link.mark / link.rate:
+        link = self.conditions
+        full = self.waiting > link.queue / link.rate
+        if not full and isinstance(datagram, Markable) and self.waiting > link.mark / link.rate:
             self.marked += 1
             datagram = Marked(datagram)
-        self._free_at = starts + len(datagram) / link.rate
-        arrival = self._free_at + link.delay + random.random() * link.jitter
-        # A damaged datagram does not pass the receiver's UDP checksum (RFC 768).
-        if random.random() < link.loss + link.corruption:
-            self.dropped += 1
-        elif random.random() < link.reordering:
-            # It comes late, and does not hold up what was sent after it.
-            self._arrive(arrival + random.random() * link.late, datagram)
-        else:
-            self._last_arrival = arrival = max(arrival, self._last_arrival)
-            self._arrive(arrival, datagram)
-        if random.random() < link.duplication:
-            self._arrive(arrival + random.random() * link.late, datagram)
-        if random.random() < link.junk:
-            self._arrive(arrival, make_junk(random, datagram))
-
-    def _arrive(self, moment: float, datagram: bytes) -> None:
-        self.carried += 1
-        self._simulation.at(moment, lambda: self._deliver(datagram))
+        self.carry(len(datagram), lambda: self._deliver(datagram))
+        if not full and self._random.random() < link.junk:
+            junk = make_junk(self._random, datagram)
+            self._book(self._free_at + link.delay, lambda: self._deliver(junk))
 
 
 _HEADER: Final = 20

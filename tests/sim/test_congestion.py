@@ -32,7 +32,9 @@ class Path:
         self.simulation = Simulation(START)
         self.rate = mbit * MBIT
         bdp = self.rate * rtt
-        forth = Conditions(self.rate, int(queue * bdp), mark * bdp, rtt / 2)
+        forth = Conditions(
+            rate=self.rate, queue=int(queue * bdp), mark=mark * bdp, delay=rtt / 2
+        )
         back = Conditions(delay=rtt / 2)
         self.forth = Link(self.simulation, Random("forth"), forth, self._arrive)
         self.back = Link(self.simulation, Random("back"), back, self._return)
