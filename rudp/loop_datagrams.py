@@ -51,6 +51,7 @@ class LoopDatagrams(DatagramLayer, asyncio.DatagramProtocol):
     ) -> None:
         super().__init__(loop, sock, receiver, clock)
         self._sending = False
+        self._to: Address | None = None  # where what is being sent goes
         self._leak = 0  # bytes that the transport never takes off for a datagram it has buffered
         self._leaked = 0
         self._poll_handle: asyncio.TimerHandle | None = None
@@ -75,7 +76,7 @@ class LoopDatagrams(DatagramLayer, asyncio.DatagramProtocol):
     def _push(
         self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool
     ) -> int:
-        self._sending = True
+        self._sending, self._to = True, addr
         try:
             for index, pair in enumerate(pairs):
                 before = self.transport.get_write_buffer_size()
@@ -130,7 +131,7 @@ class LoopDatagrams(DatagramLayer, asyncio.DatagramProtocol):
         if self._sending:
             self.dropped += 1
         if isinstance(exc, OSError):
-            self._report(exc, None)
+            self._report(exc, self._to if self._sending else None)
         if self.blocked:
             # The transport has let go of a datagram, and may need another one to carry on.
             self._loop.call_soon(self._unblock)

@@ -210,3 +210,20 @@ def test_a_refused_port_is_the_errno_of_tcp() -> None:
         return caught.value.errno
 
     assert simulate(scenario) == errno.ECONNREFUSED
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_a_path_that_is_too_narrow_for_the_route_is_found_out_from_either_side(
+    direction: str,
+) -> None:
+    data = bytes(100_000)
+
+    async def scenario(network: Network, a: Host, b: Host) -> None:
+        narrow, wide = Conditions(mtu=1000), Conditions()
+        network.link(a, b, *((narrow, wide) if direction == "up" else (wide, narrow)))
+        b.start(echo_server())
+        start = now()
+        assert await a.run(ask("b", data)) == data
+        assert now() - start < 5
+
+    simulate(scenario)
