@@ -118,7 +118,6 @@ def _negotiate(c: Connection, seg: Segment, now: float) -> None:
         c.snd_shift = min(seg.window_scale, MAX_SHIFT)
     else:
         c.rcv_shift = 0  # RFC 7323 section 2.2: both or none
-    c.rcv.max_window = MAX_WINDOW_FIELD << c.rcv_shift
     c.sack = c.sack and seg.sack_permitted
     c.ecn = c.ecn and offers_ecn(seg)
     if seg.ts_val is None:
@@ -192,6 +191,8 @@ def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
 def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
     """Our SYN is acknowledged by `seg`: enter ESTABLISHED. `wnd` is in bytes."""
     snd, handshake = c.snd, c.handshake
+    # Not before: our SYN may have to be sent again, and its window is not scaled.
+    c.rcv.max_window = MAX_WINDOW_FIELD << c.rcv_shift
     snd.una = snd.iss + 1
     snd.wnd = wnd
     snd.max_wnd = max(snd.max_wnd, wnd)

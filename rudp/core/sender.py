@@ -295,11 +295,22 @@ class Sender(SendState):
         rate = self.cc.pacing_rate
         if rate * QUANTUM >= self.cc.cwnd:
             return length  # a whole window in one burst: the ACKs do the pacing
-        return self._pacer.allowance(length, rate, self.mss, now)
+        return self._pacer.allowance(length, self._floored(rate), self.mss, now)
+
+    def _floored(self, rate: float) -> float:
+        """No less than a segment in a round trip: no window is less (RFC 5681 section 3.1, LW).
+
+        An algorithm may have nothing better than what a single octet's round trip told it.
+        """
+        srtt = self.rtt.srtt
+        return rate if rate * srtt >= self.mss or not srtt else self.mss / srtt
 
     def _window_probe(self, now: float) -> tuple[int, Buffer, int] | None:
         """RFC 9293 section 3.8.6.1: at least one octet goes into a window that is shut."""
         loss = self.loss
+        # Deviation from draft-ietf-ccwg-bbr section 4.1.1.3.1: what a probe delivers tells how the
+        # peer reads, not what the path carries.
+        loss.rate.mark_app_limited(self.board.pipe)
         usable = min(self.wnd, self.config.send_buffer) - self.flight_size
         if usable > 0 and self._pending and self.nxt == self.una:
             # Rule 4 of the sender's SWS avoidance: the timeout overrides, send what fits.
@@ -357,7 +368,7 @@ class Sender(SendState):
         self.bytes_sent += size
         rate = self.cc.pacing_rate
         if rate * QUANTUM < self.cc.cwnd:
-            self._pacer.take(size, rate, self.mss, now)
+            self._pacer.take(size, self._floored(rate), self.mss, now)
         if self.loss.calm and self.wnd and self.persist_deadline == math.inf:
             self._watch(now)
         else:

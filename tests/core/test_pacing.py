@@ -233,3 +233,19 @@ def test_a_debt_made_at_a_low_rate_is_paid_at_the_rate_of_today() -> None:
     pacer = Pacer()
     pacer.take(50_000, 10_000.0, MSS, START)  # five seconds' worth
     assert pacer.allowance(2000, 100 * RATE, MSS, START + 0.002) == 2000
+
+
+def test_no_rate_is_so_low_that_less_than_a_segment_goes_out_in_a_round_trip() -> None:
+    snd = established()
+    snd.cc.pacing_rate = 1.0
+    snd.cc.cwnd = 10_000
+    write(snd, 20_000)
+    moments = []
+    now, sent = 0.0, flush(snd, 0.0)
+    while sent[-1][1] < 10_000:
+        now = tick(snd) if snd._pacer.deadline < math.inf else now + 0.1
+        sent += flush(snd, now)
+        moments.append(now)
+        ack(snd, sent[-1][1], now)
+        snd.rtt.srtt, snd.cc.pacing_rate, snd.cc.cwnd = 0.1, 1.0, 10_000
+    assert now < 1.5

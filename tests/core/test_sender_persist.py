@@ -144,3 +144,12 @@ def test_a_shut_window_says_nothing_of_congestion() -> None:
         flush(snd, now)
         ack(snd, 2000, now + 0.1, wnd=0)
     assert snd.cc.cwnd == before
+
+
+def test_a_probe_says_nothing_of_what_the_path_carries() -> None:
+    snd = shut()
+    now = expire(snd)
+    flush(snd, now)
+    ack(snd, 2001, now + 0.1, wnd=0)
+    assert snd.sample.acked == 1
+    assert snd.sample.app_limited

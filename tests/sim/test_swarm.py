@@ -1,11 +1,12 @@
-"""Many pairs on bad paths: every byte arrives, both sides close, and the same seed does the same.
-Many pairs on bad paths: every byte arrives, both sides close, and the same seed does the same."""
+"""Many pairs on bad paths: each byte arrives, both sides close, and the same seed does the same."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.sim.pair import Outcome
+from tests.sim.pair import Outcome, Pair
 from tests.sim.scenarios import aborted, fifths, swarm
 
 
@@ -28,6 +29,11 @@ def test_whatever_was_drawn_a_healed_pair_delivers_and_closes(lot: int) -> None:
 def test_an_abort_ends_both_sides_and_what_was_delivered_is_a_prefix(lot: int) -> None:
     for seed in range(lot * 20, lot * 20 + 20):
         aborted(seed).run()
+
+
+@pytest.mark.parametrize(("scenario", "seed"), [(aborted, 8345), (swarm, 10_572), (swarm, 13_117)])
+def test_what_failed_once_does_not_fail_again(scenario: Callable[[int], Pair], seed: int) -> None:
+    scenario(seed).run()
 
 
 @pytest.mark.parametrize("scenario", [fifths, swarm, aborted])

@@ -117,6 +117,17 @@ def test_in_syn_received_a_rst_is_not_answered_though_it_has_a_syn(script: Scrip
     script.expect_nothing()
 
 
+def test_in_syn_received_no_ack_offers_more_than_the_syn_ack_can_say(script: Script) -> None:
+    # SHLD-14. The window of a SYN-ACK is not scaled (RFC 7323 section 2.2), so the one that is sent
+    # again would take back what an ACK in between had offered.
+    script.passive("< S 0:0(0) win 65535 <mss 1460,nop,wscale 7>")
+    script.expect("> S. 0:0(0) ack 1 win 65535")
+    script.inject("< . 500000:500000(0) ack 1")  # outside of the window: it is acknowledged
+    script.expect("> . 1:1(0) ack 1 win 255")  # 65280 bytes, by our scale of 8
+    script.advance(1)
+    script.expect("> S. 0:0(0) ack 1 win 65535")
+
+
 def test_a_rst_elsewhere_in_the_window_is_ignored_in_time_wait(script: Script) -> None:
     # RFC 1337 F1 "ignore"; the record does, the connection sends a challenge ACK.
     reach(script, TIME_WAIT)
