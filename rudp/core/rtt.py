@@ -91,6 +91,11 @@ class RttEstimator:
         """A timeout came too early: the answer was under way, and took `rtt` seconds."""
         # RFC 4015 section 3.2, step (5): SRTT <- max(SRTT_prev, RTT-SAMPLE) and so on, so that the
         # next timeout is not as wrong. The back-off ends.
+        if self._linear_timeouts and rtt > LINEAR_RTO:
+            # Deviation: an outage that took ACKs away looks like a path that was so slow for once,
+            # and to wait twice as long for the next answer would make the outage three times as
+            # long. A path that is so slow says so by its next samples.
+            rtt = LINEAR_RTO
         self.srtt = max(self.srtt, rtt)
         self.rttvar = max(self.rttvar, rtt / 2)
         self._estimate()

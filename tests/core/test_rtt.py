@@ -128,3 +128,19 @@ def test_an_rto_that_is_longer_from_the_start_is_doubled_as_ever() -> None:
 def _backed_off(rtt: RttEstimator) -> float:
     rtt.back_off()
     return rtt.rto
+
+
+def test_a_spurious_timeout_makes_the_rto_longer_than_the_answer_took() -> None:
+    rtt = RttEstimator(1.0, 0.2, 60.0)
+    rtt.sample(0.1)
+    rtt.back_off()
+    rtt.on_spurious_timeout(4.0)
+    assert (rtt.srtt, rtt.rto) == (4.0, 12.0)
+
+
+def test_but_not_by_all_of_an_outage_where_timeouts_are_linear() -> None:
+    rtt = RttEstimator(1.0, 0.2, 60.0, 20)
+    rtt.sample(0.1)
+    rtt.back_off()
+    rtt.on_spurious_timeout(4.0)
+    assert (rtt.srtt, rtt.rto) == (0.5, 1.5)
