@@ -92,7 +92,7 @@ class Engine(asyncio.DatagramProtocol):
         """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
         self.family = sock.family
         self.connected = connected
-        self._routes = Routes(sock.family)
+        self._routes = Routes(sock.family, self.config.path_mtu_discovery)
         self.datagrams = await open_datagrams(self.loop, sock, self, self.clock)
 
     # -- connections -----------------------------------------------------------------------------
@@ -136,6 +136,7 @@ class Engine(asyncio.DatagramProtocol):
             ts_offset=ts_offset,
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
+            path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,
         )
         channel = Channel(connection, addr)
@@ -237,6 +238,7 @@ class Engine(asyncio.DatagramProtocol):
             ts_offset=ts_offset,
             default_mss=self._routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
+            path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,
         )
         channel = Channel(connection, addr)
@@ -441,6 +443,7 @@ class Engine(asyncio.DatagramProtocol):
     def _remove(self, channel: Channel) -> None:
         del self._channels[channel.key]
         self._deadlines.forget(channel)
+        self._routes.learn(channel.addr, channel.connection.snd.path)
         if channel.finished is not None and not channel.finished.done():
             channel.finished.set_result(None)
         self._check_idle()

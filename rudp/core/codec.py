@@ -254,14 +254,15 @@ def split(segment: Segment, mss: int) -> list[tuple[bytes, Buffer]]:
     """The segment as wire segments: (header, data) of each, with at most `mss` bytes of data.
 
     As in TSO, SEG.SEQ advances, PSH and FIN are on the last only, and CWR on the first only
-    (RFC 3168 section 6.1.2: on the first new data packet). SYN and RST are never split, and a
-    segment without data is one pair. Data is not copied: the slices are memoryviews of it.
+    (RFC 3168 section 6.1.2: on the first new data packet). SYN and RST are never split, nor is what
+    has its `wire_len` given, and a segment without data is one pair. Data is not copied: the slices
+    are memoryviews of it.
     """
     assert mss > 0
     data = segment.data
     seq = segment.seq
     flags = segment.flags
-    whole = len(data) <= mss
+    whole = len(data) <= mss or segment.wire_len > 0
     if whole and segment.ts_val is not None and not flags & SYN and not segment.sack_blocks:
         # Nearly every segment of a connection looks like this.
         header = _timestamped.pack(

@@ -57,6 +57,10 @@ class Config:
     mss: int | None = None
     """Upper limit of the segment size announced and used, in bytes of TCP payload and options
     (RFC 9293 section 3.7.1). None: what the path's MTU leaves."""
+    path_mtu_discovery: bool = True
+    """Begin with datagrams of 1200 bytes, which every path carries, and find out by probes how much
+    more it does (RFC 8899); fall back when a path gets narrower and nobody says so. False, and
+    where the system cannot be kept from fragmenting: what the route's MTU leaves, at once."""
     nodelay: bool = True
     """True sends small segments at once, as asyncio's TCP does; False applies Nagle's algorithm
     (RFC 9293 section 3.7.4)."""
@@ -161,6 +165,7 @@ def _require_number(name: str, value: object, kinds: tuple[type, ...]) -> None:
 
 
 _BOOLEANS: Final = (
+    "path_mtu_discovery",
     "nodelay",
     "receive_autotuning",
     "window_scaling",

@@ -59,9 +59,9 @@ class Connection:
     __slots__ = (
         "_fin_wait_2_begins", "_next_challenge", "config", "default_mss", "ecn", "ect",
         "end_deadline", "error", "events", "handshake", "keepalive", "last_ack_sent", "last_heard",
-        "local_port", "mss", "out", "passive", "peer_mss", "peer_port", "rcv", "rcv_shift",
-        "released", "reset_when_flushed", "sack", "segs_in", "segs_out", "snd", "snd_shift",
-        "state", "timestamps", "user_closed", "window_scaling",
+        "local_port", "mss", "out", "passive", "path_mss", "peer_mss", "peer_port", "rcv",
+        "rcv_shift", "released", "reset_when_flushed", "sack", "segs_in", "segs_out", "snd",
+        "snd_shift", "state", "timestamps", "user_closed", "window_scaling",
     )
 
     def __init__(
@@ -75,6 +75,7 @@ class Connection:
         ts_offset: int,
         default_mss: int,
         socket_buffer: int,
+        path_mss: int,
         ecn: bool,
         passive: bool,
     ) -> None:
@@ -85,6 +86,7 @@ class Connection:
         self.passive = passive
         self.mss = mss if config.mss is None else min(mss, config.mss)  # what we announce
         self.default_mss = default_mss
+        self.path_mss = path_mss  # what the path is known to carry; 0: whatever it promises
         self.peer_mss: int | None = None  # as its SYN announced it
         self.snd = Sender(config, iss)
         self.rcv = Receiver(config, self.mss, socket_buffer)
@@ -428,16 +430,18 @@ def open_active(
     ts_offset: int = 0,
     default_mss: int = 536,
     socket_buffer: int = 1 << 30,
+    path_mss: int = 0,
     ecn: bool = False,
 ) -> Connection:
     """OPEN, active (RFC 9293 section 3.10.1): a connection in SYN-SENT, its SYN due.
 
     `mss`: bytes that the path's MTU leaves for TCP payload. `default_mss`: for a peer that tells
     none, 536 on IPv4 and 1220 on IPv6 (MUST-15). `socket_buffer`: what the UDP socket can hold.
-    `ecn`: it gives access to the ECN field of the IP header.
+    `path_mss`: how much of `mss` the path is known to carry, if the rest is to be found out by
+    probes (`pmtud`); 0: no probes. `ecn`: it gives access to the ECN field of the IP header.
     """
     ports = (local_port, peer_port)
-    path = (mss, ts_offset, default_mss, socket_buffer)
+    path = (mss, ts_offset, default_mss, socket_buffer, path_mss)
     connection = Connection(config, *ports, iss, now, *path, ecn, passive=False)
     connection.set_state(SYN_SENT)
     connection.handshake.begin(now, connection.snd.rtt.rto)
@@ -454,11 +458,12 @@ def open_passive(
     ts_offset: int = 0,
     default_mss: int = 536,
     socket_buffer: int = 1 << 30,
+    path_mss: int = 0,
     ecn: bool = False,
 ) -> Connection:
     """A listener got `syn`: a connection in SYN-RECEIVED, its SYN-ACK due. See `open_active`."""
     ports = (syn.dst_port, syn.src_port)
-    path = (mss, ts_offset, default_mss, socket_buffer)
+    path = (mss, ts_offset, default_mss, socket_buffer, path_mss)
     connection = Connection(config, *ports, iss, now, *path, ecn, passive=True)
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)

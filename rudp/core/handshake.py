@@ -208,7 +208,8 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
         snd.rtt.restart_after_syn_timeout()
     # RFC 9293 section 3.7.1, MUST-16: the least of what the peer and our path can take.
     announced = c.default_mss if c.peer_mss is None else max(c.peer_mss, MIN_MSS)
-    snd.establish(min(announced, c.mss), option_bytes(c), c.sack, syn_lost=lost)
+    mss, overhead = min(announced, c.mss), option_bytes(c)
+    snd.establish(mss, overhead, c.sack, lost, c.path_mss)
     c.established(now)
 
 

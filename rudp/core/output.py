@@ -41,8 +41,19 @@ def send_acknowledged(c: Connection, now: float, more: bool) -> None:
         rcv.on_ack_sent()
         new = snd.nxt
         transmission = snd.next_transmission(now, more)
+    if snd.path is not None and snd.nxt - snd.una > snd.mss:
+        _probe_path(c, now)
     if rcv.ack_now or (rcv.ack_soon and not more):
         _send_ack(c, now)
+
+
+def _probe_path(c: Connection, now: float) -> None:
+    """RFC 8899 section 4.1: octets that the peer has had, in one datagram of the size to try."""
+    size = c.snd.path_probe(now)
+    if size:
+        probe = segment(c, c.snd.una - size, ACK, bytes(size), now)
+        probe.wire_len = size
+        c.out.append(probe)
 
 
 def _send_ack(c: Connection, now: float) -> None:

@@ -79,7 +79,8 @@ class Segment:
     being the first sequence number after the block.
 
     `wire_len` is known of a segment that was received: the bytes of data in the first of the wire
-    segments it was made of. It says how the peer cuts its data, and is no part of the segment.
+    segments it was made of. It says how the peer cuts its data, and is no part of the segment. In
+    one that is sent it is 0, or the segment goes out in one piece whatever the MSS.
     Neither is `ecn`, the ECN field of the IP header above it: `ECT0` if it may be marked on its
     way, `CE` if it was.
 

@@ -18,6 +18,7 @@ from typing import Final
 from rudp.core.config import MIN_MSS, Config
 from rudp.core.congestion import AckSample
 from rudp.core.pacing import QUANTUM
+from rudp.core.pmtud import PathMtu
 from rudp.core.recovery import Recovery
 from rudp.core.segment import CWR, ECE, FIN, PSH, Buffer, Segment
 from rudp.core.send_buffer import SendBuffer
@@ -27,6 +28,9 @@ from rudp.core.undo import FRTO_NEW_DATA, FRTO_OFF
 
 MAX_SUPER: Final = 65000
 """Most bytes of data in one super-segment of several: with its headers it fits one GSO send."""
+
+LEAST_AFTER: Final = 2
+"""Timeouts in a row after which not even the safe size is believed to get through."""
 
 
 def super_size(mss: int) -> int:
@@ -38,23 +42,33 @@ class Sender(SendState):
     """What goes out, and what comes of an acknowledgment."""
 
     __slots__ = (
-        "_limited_until", "_quiet_since", "_super", "bytes_sent", "cc", "sample",
+        "_limited_until", "_quiet_since", "_super", "bytes_sent", "cc", "path", "sample",
         "total_retransmissions",
     )
 
     def __init__(self, config: Config, iss: int) -> None:
         super().__init__(config, iss)
         self._super = 0  # most payload of a super-segment: whole segments
+        self.path: PathMtu | None = None  # what it carries, if that is to be found out
         self.sample = AckSample()  # what congestion control is told
         self._limited_until = -1  # SND.NXT when cwnd kept something back last
         self._quiet_since = -math.inf  # when the last progress was
         self.bytes_sent = 0
         self.total_retransmissions = 0
 
-    def establish(self, mss: int, overhead: int, sack: bool, syn_lost: bool) -> None:
-        """The options are agreed: `mss` bytes at most, `overhead` of them options in each."""
+    def establish(
+        self, mss: int, overhead: int, sack: bool, syn_lost: bool, begin: int = 0
+    ) -> None:
+        """The options are agreed: `mss` bytes at most, `overhead` of them options in each.
+
+        `begin`: what the path is known to carry of them, 0 to take it at its word. Without SACK it
+        has to be, since nobody could answer a probe.
+        """
         # RFC 6691 section 2: options come out of the announced size.
         self.mss = mss - overhead
+        if begin:
+            self.path = PathMtu(begin if sack else mss, mss, overhead)
+            self.mss = self.path.size
         self._super = super_size(self.mss)
         algorithm = self.config.congestion_control()
         # RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
@@ -63,9 +77,27 @@ class Sender(SendState):
 
     def lower_mss(self, mss: int) -> None:
         """From now on segments hold at most `mss` bytes, be they new or sent again."""
-        self.mss = self.loss.mss = min(self.mss, max(mss, MIN_MSS))
-        self.cc.on_mss(self.mss)
-        self._super = super_size(self.mss)
+        mss = max(mss, MIN_MSS)
+        if self.path is not None:
+            self.path.lower(mss)
+        self._set_mss(min(self.mss, mss))
+
+    def _set_mss(self, mss: int) -> None:
+        self.mss = self.loss.mss = mss
+        self.cc.on_mss(mss)
+        self._super = super_size(mss)
+
+    def path_probe(self, now: float) -> int:
+        """The size of a probe of the path that goes out now, as octets up to SND.UNA; 0: none.
+
+        Only asked for while there is more under way than a segment: else nobody needs to know.
+        """
+        if self.path is None or self.timeouts:
+            return 0  # first of all something has to get through
+        size = self.path.due(now, self.rtt.rto)
+        if size:
+            self.path.on_sent(self.una - size, self.una, now)
+        return size
 
     # -- acknowledgments -------------------------------------------------------------------------
 
@@ -81,6 +113,9 @@ class Sender(SendState):
         if simple and ack > self.una and self.persist_deadline == math.inf:
             self._on_ack_in_order(ack, now)
             return
+        if self.path is not None and seg.sack_blocks and self.path.answers(*seg.sack_blocks[0]):
+            self._set_mss(self.path.size)
+            seg.sack_blocks = seg.sack_blocks[1:]  # to loss recovery it says nothing
         una = self.una
         if una == nxt and not window_changed and not seg.sack_blocks and loss.probe.end < 0:
             return  # nothing is under way, and nothing was said: it came to bring data
@@ -401,10 +436,18 @@ class Sender(SendState):
         first = self.timeouts == 0
         self.timeouts += 1
         self.rtt.back_off()
+        # With the loss probe before the first timeout, two attempts were in vain by now.
+        if self.path is not None and (not first or self.loss.probe.end >= 0):
+            self._leave_black_hole(self.path)
         self.loss.on_timeout(self.una, self.nxt, first, now)
         self.loss_deadline = math.inf
         self._probe = 0
         self.rto_deadline = now + self.rtt.rto
+
+    def _leave_black_hole(self, path: PathMtu) -> None:
+        """RFC 8899 section 4.3: what goes out again does so in segments that every path carries."""
+        if path.on_black_hole(self.timeouts >= LEAST_AFTER):
+            self._set_mss(path.size)
 
     def clear(self) -> None:
         """Nothing more will be sent: the connection is over."""

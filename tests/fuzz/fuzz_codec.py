@@ -38,6 +38,7 @@ def _check_datagram(datagram: bytes) -> None:
     assert again == segment
 
     if not segment.flags & URG:
+        segment.wire_len = 0  # as if it were to be sent, and not in one piece
         mss = 1 + datagram[0] % 64
         pairs = split(segment, mss)
         assert segment.flags & (SYN | RST) or all(len(data) <= mss for _, data in pairs)

@@ -141,6 +141,7 @@ class Script:
         config: Config | None = None,
         *,
         mss: int = 1460,
+        path_mss: int = 0,
         ts_offset: int = 0,
         ecn: bool = False,
     ) -> None:
@@ -153,6 +154,7 @@ class Script:
             iss=self._origin.seq,
             now=self._now,
             mss=mss,
+            path_mss=path_mss,
             ts_offset=ts_offset,
             ecn=ecn,
         )
@@ -380,6 +382,9 @@ class Script:
         if late and deadline > self._now:
             self._fail("there was more to send, and no deadline to say so", *map(repr, late))
 
+    def _connection_una(self) -> int:
+        return self.connection.snd.una - self.connection.snd.iss
+
     def _send(self, datagram: bytes) -> None:
         line = decode(datagram, ">", self._origin)
         self._say(brief(line))
@@ -390,7 +395,10 @@ class Script:
             self._fail("the codec reads something else from its own bytes", repr(segment))
         if line.length and not line.flags & RST:
             start = line.seq - 1
-            if line.data != bytes(self._written[start : start + line.length]):
+            # A keepalive's octet, or those of a probe of the path: the peer has them already.
+            had = start + line.length < self._connection_una()
+            padding = had and not any(line.data or b"")
+            if not padding and line.data != bytes(self._written[start : start + line.length]):
                 self._fail("this is not what was written at that place", str(line))
         if (stamp := line.option(TIMESTAMPS)) is not None:
             value = stamp.values[0]

@@ -1,0 +1,154 @@
+"""The search for the size that a path carries, alone: RFC 8899 section 5."""
+
+from __future__ import annotations
+
+import pytest
+
+from rudp.core.pmtud import (
+    BASE_MSS,
+    GRANULARITY,
+    LEAST_MSS,
+    MAX_PROBES,
+    RAISE_INTERVAL,
+    PathMtu,
+)
+
+OVERHEAD = 12
+CEILING = 1452
+PATIENCE = 0.25
+
+
+class Path:
+    """A path that carries payload up to `limit`, and what is sent over it."""
+
+    def __init__(self, limit: int, search: PathMtu) -> None:
+        self.limit = limit
+        self.search = search
+        self.now = 0.0
+        self.sizes: list[int] = []
+
+    def probe(self) -> bool:
+        """Send what is due, wait for the answer, or as long as the sender would. False: nothing
+        was due."""
+        size = self.search.due(self.now, PATIENCE)
+        if not size:
+            return False
+        self.sizes.append(size)
+        self.search.on_sent(1000, 1000 + size, self.now)
+        if size <= self.limit:
+            assert self.search.answers(1000, 1000 + size)
+        self.now += PATIENCE
+        return True
+
+    def finish(self) -> int:
+        while self.probe():
+            assert len(self.sizes) < 100
+        return self.search.size
+
+
+def test_it_begins_at_the_base_and_tries_the_ceiling_first() -> None:
+    search = PathMtu(BASE_MSS, CEILING, OVERHEAD)
+    assert search.size == BASE_MSS - OVERHEAD
+    path = Path(CEILING, search)
+    assert path.finish() == CEILING - OVERHEAD
+    assert path.sizes == [CEILING - OVERHEAD]
+
+
+@pytest.mark.parametrize("ceiling", [CEILING, 8952, 65_000])
+@pytest.mark.parametrize("limit", [BASE_MSS, 1200, 1300, 1399, 1430])
+def test_it_comes_close_to_what_the_path_carries_from_below(limit: int, ceiling: int) -> None:
+    path = Path(limit, PathMtu(BASE_MSS, ceiling, OVERHEAD))
+    size = path.finish()
+    assert limit - GRANULARITY <= size <= limit
+    # Each size that is too large is tried so often, and no more.
+    assert all(path.sizes.count(one) == MAX_PROBES for one in path.sizes if one > limit)
+    assert all(path.sizes.count(one) == 1 for one in path.sizes if one <= limit)
+
+
+def test_one_probe_at_a_time_and_the_next_only_when_its_time_is_over() -> None:
+    search = PathMtu(BASE_MSS, CEILING, OVERHEAD)
+    search.on_sent(0, search.due(0.0, PATIENCE), 0.0)
+    assert search.due(PATIENCE - 0.01, PATIENCE) == 0
+    assert search.due(PATIENCE, PATIENCE) == CEILING - OVERHEAD
+
+
+def test_only_the_duplicate_that_was_sent_answers_a_probe() -> None:
+    search = PathMtu(BASE_MSS, CEILING, OVERHEAD)
+    assert not search.answers(5000, 6440)  # none is under way
+    search.on_sent(5000, 5000 + search.due(0.0, PATIENCE), 0.0)
+    assert not search.answers(5001, 6440)
+    assert not search.answers(5000, 6439)
+    assert search.size == BASE_MSS - OVERHEAD
+    assert search.answers(5000, 6500)  # with what followed it, joined on the way
+    assert search.size == CEILING - OVERHEAD
+    assert not search.answers(5000, 6440)
+
+
+def test_more_is_tried_again_after_a_while() -> None:
+    path = Path(1300, PathMtu(BASE_MSS, CEILING, OVERHEAD))
+    path.finish()
+    path.limit = CEILING
+    path.now += RAISE_INTERVAL - 1
+    assert not path.probe()
+    path.now += 1
+    assert path.finish() == CEILING - OVERHEAD
+
+
+def test_at_the_ceiling_there_is_nothing_to_try_ever() -> None:
+    path = Path(CEILING, PathMtu(CEILING, CEILING, OVERHEAD))
+    assert not path.probe()
+    path.now += 10 * RAISE_INTERVAL
+    assert not path.probe()
+
+
+def test_a_path_below_the_base_has_nothing_to_search() -> None:
+    search = PathMtu(BASE_MSS, 536, 0)
+    assert (search.size, search.base, search.due(0.0, PATIENCE)) == (536, 536, 0)
+
+
+def test_a_black_hole_leads_back_to_the_base_and_the_search_begins_anew() -> None:
+    path = Path(1300, PathMtu(CEILING, CEILING, OVERHEAD))
+    assert path.search.on_black_hole(least=False)
+    assert path.search.size == BASE_MSS - OVERHEAD
+    assert not path.search.on_black_hole(least=False)
+    assert 1300 - GRANULARITY <= path.finish() <= 1300
+
+
+def test_an_outage_costs_one_probe() -> None:
+    path = Path(CEILING, PathMtu(CEILING, CEILING, OVERHEAD))
+    path.search.on_black_hole(least=False)
+    path.finish()
+    assert path.sizes == [CEILING - OVERHEAD]
+
+
+def test_below_the_base_there_is_one_more_step() -> None:
+    path = Path(900, PathMtu(CEILING, CEILING, OVERHEAD))
+    assert path.search.on_black_hole(least=True)
+    assert path.search.size == LEAST_MSS - OVERHEAD
+    assert not path.search.on_black_hole(least=True)
+    assert 900 - GRANULARITY <= path.finish() <= 900
+
+
+def test_what_the_system_knows_is_a_new_ceiling_and_never_raises_anything() -> None:
+    search = PathMtu(CEILING, CEILING, OVERHEAD)
+    search.lower(1300)
+    assert (search.size, search.ceiling, search.due(0.0, PATIENCE)) == (1300, 1300, 0)
+    search.lower(9000)
+    assert (search.size, search.ceiling) == (1300, 1300)
+
+
+def test_a_probe_that_has_become_too_large_is_forgotten() -> None:
+    search = PathMtu(BASE_MSS, CEILING, OVERHEAD)
+    search.on_sent(0, search.due(0.0, PATIENCE), 0.0)
+    search.lower(1300)
+    assert search.due(0.0, PATIENCE) == 1300
+    assert not search.answers(0, CEILING - OVERHEAD)
+
+
+def test_what_was_found_is_told_if_it_is_news() -> None:
+    search = PathMtu(BASE_MSS, CEILING, OVERHEAD)
+    assert search.found == 0
+    Path(CEILING, search).finish()
+    assert search.found == CEILING
+    search.on_black_hole(least=True)
+    assert search.found == LEAST_MSS
