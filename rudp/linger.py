@@ -59,8 +59,12 @@ class Keeper:
     def wake(self, remote: Address, config: Config) -> Engine | None:
         """An engine at rest that has just finished a connection to `remote`: the caller's now."""
         for engine in reversed(self._idle):
-            alike = engine.connected == remote and engine.config is config
-            if alike and engine.reusable and engine.clock() - engine.finished_at <= REUSE:
+            if (
+                engine.connected == remote
+                and engine.reusable
+                and engine.clock() - engine.finished_at <= REUSE
+                and (engine.config is config or engine.config == config)
+            ):
                 del self._idle[engine]
                 return engine
         return None

@@ -206,6 +206,7 @@ async def test_a_socket_serves_no_connection_that_is_not_like_its_first(
         ]
         assert len(set(ports)) == 4
         assert await udp_port() == ports[1]
+        assert await udp_port(config=rudp.Config(mss=1000)) == ports[2]  # an equal one is the same
         monkeypatch.setattr(linger, "REUSE", -1.0)  # too long ago: there may be a better way by now
         assert await udp_port() not in ports
 

@@ -28,10 +28,17 @@ class Tcp(Peer):
 
 
 class Rudp(Peer):
-    """rudp with its defaults, but for what a row is about."""
+    """rudp with its defaults, but for what a row is about.
+
+    The connections that rest are a client's with one UDP socket for all of them, a
+    `rudp.Endpoint`: who has so many has no use for a file descriptor each.
+    """
 
     name = "rudp"
     module = "rudp"
+
+    def __init__(self) -> None:
+        self._endpoint: rudp.Endpoint | None = None
 
     def version(self) -> str:
         return f"{rudp.__version__} ({FORM})"
@@ -41,10 +48,14 @@ class Rudp(Peer):
         return int(server.sockets[0].getsockname()[1])
 
     async def connect(self, order: Order) -> Streams:
-        return await rudp.open_connection(HOST, order.port, config=config(order))
+        if order.program != "idle":
+            return await rudp.open_connection(HOST, order.port, config=config(order))
+        if self._endpoint is None:
+            self._endpoint = await rudp.Endpoint.open((HOST, 0), config=config(order))
+        return await self._endpoint.open_connection(HOST, order.port)
 
 
-def config(order: Order) -> rudp.Config:
+def config(order: Order) -> rudp.Config | None:
     if order.window is None:
-        return rudp.Config(mss=order.mss)
+        return None if order.mss is None else rudp.Config(mss=order.mss)
     return rudp.Config(mss=order.mss, send_buffer=order.window, receive_buffer=order.window)
