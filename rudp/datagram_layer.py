@@ -110,7 +110,8 @@ class DatagramLayer(ABC):
         self._kept: list[tuple[bytes, Buffer]] = []  # the rest of the send() that met a full buffer
         self._kept_addr: Address | None = None
         self._kept_ect = False
-        self._reports: set[int | None] = set()  # errno of the errors on their way to the receiver
+        # Errors on their way to the receiver: errno and address.
+        self._reports: set[tuple[int | None, Address | None]] = set()
 
     def send(
         self, pairs: Sequence[tuple[bytes, Buffer]], addr: Address | None, ect: bool = False
@@ -129,6 +130,9 @@ class DatagramLayer(ABC):
             self._kept = [(header, bytes(payload)) for header, payload in pairs[done:]]
             self._kept_addr, self._kept_ect = addr, ect
             self._block()
+
+    def hear_errors(self) -> None:  # noqa: B027 - where the system cannot, nobody hears
+        """Tell the receiver what ICMP says of datagrams that an unconnected socket has sent."""
 
     @abstractmethod
     def close(self) -> None:
@@ -167,12 +171,13 @@ class DatagramLayer(ABC):
         The loop does it, because send() is called from within the receiver's own work. A burst of
         datagrams into the same wall is reported once per turn of the loop, not once for each.
         """
-        if exc.errno not in self._reports:
-            self._reports.add(exc.errno)
+        report = (exc.errno, addr)
+        if report not in self._reports:
+            self._reports.add(report)
             self._loop.call_soon(self._deliver_report, exc, addr)
 
     def _deliver_report(self, exc: OSError, addr: Address | None) -> None:
-        self._reports.discard(exc.errno)
+        self._reports.discard((exc.errno, addr))
         if not self._closed:
             self._receiver.error_received(exc, addr)
             self._watch()

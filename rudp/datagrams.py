@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from .datagram_layer import NOBODY, DatagramLayer, Receiver
 from .ecn import ecn_field
+from .icmp import hear_errors, read_errors
 from .local_addresses import Ancillary, local_addresses
 from .loop_datagrams import open_loop_datagrams
 from .sockets import Address, bind_socket, connect_socket, path_mtu, take_socket
@@ -104,6 +105,7 @@ class Datagrams(DatagramLayer):
             self._peer: Address | None = sock.getpeername()
         except OSError:
             self._peer = None
+        self._hears = False  # it keeps ICMP's errors, and may answer any call with one
         self._fd = sock.fileno()
         # A connected socket has just one way, which the kernel knows.
         self._locals = local_addresses(sock) if self._peer is None else None
@@ -117,9 +119,16 @@ class Datagrams(DatagramLayer):
         self._plain = not (self.gro or self.ecn or self._locals is not None)
         loop.add_reader(self._fd, self._on_readable)
 
+    def hear_errors(self) -> None:
+        if self._peer is None and not self._hears:
+            self._hears = hear_errors(self.sock)
+
     def _watch(self) -> None:
         # libuv stops watching a socket that has an error, and uvloop does not tell: without this,
         # one ICMP error would make the connection deaf. Elsewhere it changes nothing.
+        if self._hears and not self._closed:
+            for error, addr in read_errors(self.sock):
+                self._receiver.error_received(error, addr)
         if self._closed:
             return
         self._loop.remove_reader(self._fd)
@@ -255,8 +264,7 @@ class Datagrams(DatagramLayer):
             except BlockingIOError:
                 return index
             except OSError as exc:
-                self._report(exc, addr)
-                if not self._send_again(pairs[index], fields, addr):
+                if not self._send_again(pairs[index], fields, addr, exc):
                     self.dropped += 1
         return end
 
@@ -278,8 +286,7 @@ class Datagrams(DatagramLayer):
             return start
         except OSError as exc:
             if exc.errno not in (errno.EIO, errno.EINVAL):
-                self._report(exc, addr)
-                if not self._send_again(buffers, cut, addr):
+                if not self._send_again(buffers, cut, addr, exc):
                     self.dropped += end - start
                 return end
             # The route cannot cut (EIO: no checksum offload or IPsec), or a piece is bigger than
@@ -296,17 +303,20 @@ class Datagrams(DatagramLayer):
         buffers: Sequence[Buffer],
         ancillary: Ancillary,
         addr: Address | None,
+        first: OSError,
     ) -> bool:
         """Return whether a send that failed gets through at the second attempt.
 
-        A connected socket answers a send with what ICMP said about an earlier one, and sends
+        A socket that hears ICMP answers a send with what was said about an earlier one, and sends
         nothing. Without this, forged ICMP errors could hold up a connection that they must not
-        harm (RFC 5927).
+        harm (RFC 5927). If the socket is not connected, the earlier one may have gone elsewhere.
         """
-        if addr is not None:
+        if addr is not None and not self._hears:
+            self._report(first, addr)
             return False
+        self._report(first, None)
         try:
-            self.sock.sendmsg(buffers, ancillary)
+            self.sock.sendmsg(buffers, ancillary, 0, addr)
         except BlockingIOError:
             return False
         except OSError as exc:

@@ -80,10 +80,11 @@ class Engine(asyncio.DatagramProtocol):
         self.on_idle: Callable[[], None] | None = None  # nothing but TIME-WAIT is left
         self._tap = tap
         self._channels: dict[Key, Channel] = {}
+        self._opening: dict[Channel, None] = {}  # in SYN-SENT: what errors are about
         self._time_waits = TimeWaits(config.max_time_wait)
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
-        self._pumping = False
+        self.pumping = False  # called from the loop, not from the user
         self._flush_scheduled = False
         self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None, bool]] = deque()
         self._deadlines = Deadlines(loop, self.clock, slack, self._on_due)
@@ -142,6 +143,8 @@ class Engine(asyncio.DatagramProtocol):
         channel = Channel(connection, addr)
         channel.waiter = self.loop.create_future()
         self._channels[channel.key] = channel
+        self._opening[channel] = None
+        self.datagrams.hear_errors()
         self.output(channel)
         return channel
 
@@ -261,8 +264,8 @@ class Engine(asyncio.DatagramProtocol):
             self._lower_mss(addr)
         if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
             return
-        for channel in self.channels:
-            if channel.connection.state is SYN_SENT and channel.addr == addr:
+        for channel in [each for each in self._opening if each.addr == addr]:
+            if channel.connection.state is SYN_SENT:
                 channel.connection.end(exc)
                 self.output(channel)
         logger.debug("%r reports %s", self, exc)
@@ -275,16 +278,11 @@ class Engine(asyncio.DatagramProtocol):
             if channel.addr == addr:
                 channel.connection.lower_mss(mss)
 
-    @property
-    def pumping(self) -> bool:
-        """Called from the loop, not from the user: protocols may be called directly."""
-        return self._pumping
-
     # -- the pump --------------------------------------------------------------------------------
 
     def output(self, channel: Channel) -> None:
         """The user did something: send what is due, at once or with what else this turn brings."""
-        if self._pumping:
+        if self.pumping:
             self._touch(channel)
             return
         now = self.clock()
@@ -318,7 +316,7 @@ class Engine(asyncio.DatagramProtocol):
 
     def _pump_touched(self, now: float, more: bool = False) -> None:
         """Pump all that were touched; what is touched meanwhile, too."""
-        self._pumping = True
+        self.pumping = True
         held_back: list[Channel] = []
         touched = self._touched
         try:
@@ -331,7 +329,7 @@ class Engine(asyncio.DatagramProtocol):
                 if more and channel.connection.waiting:
                     held_back.append(channel)
         finally:
-            self._pumping = False
+            self.pumping = False
         for channel in held_back:
             self._flush_soon(channel)
 
@@ -408,6 +406,7 @@ class Engine(asyncio.DatagramProtocol):
             self._leave_backlog(channel)
             listener.accept(channel)
         elif waiter is not None and not waiter.done():
+            self._opening.pop(channel, None)
             waiter.set_result(None)
 
     def _leave_backlog(self, channel: Channel) -> None:
@@ -442,6 +441,7 @@ class Engine(asyncio.DatagramProtocol):
 
     def _remove(self, channel: Channel) -> None:
         del self._channels[channel.key]
+        self._opening.pop(channel, None)
         self._deadlines.forget(channel)
         self._routes.learn(channel.addr, channel.connection.snd.path)
         if channel.finished is not None and not channel.finished.done():
