@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import struct
 import sys
@@ -25,7 +26,7 @@ from .ecn import ecn_field
 from .icmp import hear_errors, read_errors
 from .local_addresses import Ancillary, local_addresses
 from .loop_datagrams import open_loop_datagrams
-from .sockets import Address, bind_socket, connect_socket, path_mtu, take_socket
+from .sockets import SOCKET_BUFFER, Address, bind_socket, connect_socket, path_mtu, take_socket
 
 if TYPE_CHECKING:
     from .core.segment import Buffer
@@ -41,6 +42,8 @@ __all__ = [
     "path_mtu",
     "take_socket",
 ]
+
+logger = logging.getLogger("rudp")
 
 MAX_DATAGRAM = 65536
 """Bytes of buffer for one read: more than any UDP payload, alone or joined by GRO."""
@@ -70,6 +73,13 @@ _MSG_TRUNC = int(getattr(socket, "MSG_TRUNC", 0))  # as an enum it costs more th
 _SEGMENT_SIZE = struct.Struct("=H")
 _GRO_SIZE = struct.Struct("=i")
 _GRO_SPACE = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+# Linux, include/uapi/asm-generic/socket.h: datagrams that found the receive buffer full are told
+# of with those that come after them.
+SO_RXQ_OVFL = 40
+_DROPS = struct.Struct("=I")
+
+_hinted = False  # that the receive buffers are too small has been said once
 
 MAX_GSO_REFUSALS = 1024
 """How many destinations are remembered as unable to take GSO. Forgetting one costs one refused
@@ -116,6 +126,8 @@ class Datagrams(DatagramLayer):
         self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
         if self._field is not None:
             self._space += self._field.space
+        if self.receive_buffer // 2 < SOCKET_BUFFER and _count_overflows(sock, True):
+            self._space += socket.CMSG_SPACE(_DROPS.size)
         self._plain = not (self.gro or self.ecn or self._locals is not None)
         loop.add_reader(self._fd, self._on_readable)
 
@@ -218,6 +230,8 @@ class Datagrams(DatagramLayer):
                 (size,) = _GRO_SIZE.unpack(value)
             elif self._field is not None and self._field.is_ce(kind, value):
                 datagrams = self._marked
+            elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
+                self._hint()
             elif self._locals is not None:
                 self._locals.note(addr, level, kind, value)
         if not 0 < size < len(data):
@@ -226,6 +240,19 @@ class Datagrams(DatagramLayer):
         starts = range(0, len(data), size)
         datagrams.extend([(data[start : start + size], addr) for start in starts])
         return max(len(data), len(starts) * MIN_COST)
+
+    def _hint(self) -> None:
+        """Datagrams found the receive buffer full, and it would be larger if that were allowed."""
+        global _hinted
+        _count_overflows(self.sock, False)
+        if not _hinted:
+            _hinted = True
+            logger.warning(
+                "The kernel drops datagrams: a receive buffer of %d bytes is too small. Allow "
+                "larger ones: sysctl -w net.core.rmem_max=%d",
+                self.receive_buffer // 2,
+                SOCKET_BUFFER,
+            )
 
     # Sending
 
@@ -379,6 +406,17 @@ def _switch_gro_on(sock: socket.socket) -> bool:
         return False
     try:
         sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _count_overflows(sock: socket.socket, on: bool) -> bool:
+    """Have the kernel tell of what it drops because the receive buffer is full (Linux)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, on)
     except OSError:
         return False
     return True

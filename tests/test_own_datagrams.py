@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rudp import datagrams
 from rudp.datagrams import (
     BYTE_BUDGET,
     READ_BUDGET,
@@ -21,7 +22,7 @@ from rudp.datagrams import (
 )
 
 from . import udp
-from .udp import LOCALHOST, Recorder, pairs, scripted, until
+from .udp import LOCALHOST, Recorder, linux_only, pairs, scripted, until
 
 open_own = udp.open_own
 
@@ -219,3 +220,41 @@ async def test_a_full_buffer_keeps_the_whole_gso_run(open_own: Any) -> None:
     assert b.received == [b"head" + payload for payload in burst]
     assert sock.sends == [128, 128, 128, 4]
     assert a.writable_calls == 1
+
+
+# A receive buffer that is too small
+
+
+@linux_only
+async def test_that_the_kernel_drops_datagrams_for_want_of_buffer_is_said_once(
+    open_own: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(datagrams, "_hinted", False)
+    for _ in range(2):
+        sock, heard = bind_socket(socket.AF_INET, LOCALHOST), Recorder()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        layer = open_own(sock, heard)
+        with connect_socket(socket.AF_INET, layer.sockname) as other:
+            for _ in range(100):
+                other.send(bytes(1400))  # the loop is not asked meanwhile
+            await until(lambda: heard.received)  # noqa: B023
+            assert len(heard.received) < 100
+            for number in range(3):
+                other.send(b"%d" % number)
+                await until(lambda: heard.received[-1] == b"%d" % number)  # noqa: B023
+    (record,) = caplog.records
+    assert "sysctl -w net.core.rmem_max=4194304" in record.getMessage()
+
+
+@linux_only
+async def test_nothing_is_said_while_nothing_is_dropped(
+    open_own: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(datagrams, "_hinted", False)
+    heard = Recorder()
+    layer = open_own(bind_socket(socket.AF_INET, LOCALHOST), heard)
+    with connect_socket(socket.AF_INET, layer.sockname) as other:
+        for number in range(100):
+            other.send(bytes(1400))
+            await until(lambda: len(heard.received) > number)  # noqa: B023
+    assert not caplog.records
