@@ -34,8 +34,9 @@ headers: below BASE there is this."""
 MAX_PROBES: Final = 3
 """RFC 8899 section 5.1.2: probes of a size that are lost before it counts as too large."""
 
-LEAST_AFTER: Final = 1 + MAX_PROBES
-"""Timeouts in a row after which BASE does not get through either: it had as many attempts."""
+LEAST_AFTER: Final = 3
+"""Timeouts in a row after which BASE is not believed in either. Not one more: without SACK, with an
+RTO of seconds that doubles, the next would come after the connection was given up."""
 
 RAISE_INTERVAL: Final = 600.0
 """RFC 8899 section 5.1.1, PMTU_RAISE_TIMER: seconds after which more is tried again."""
@@ -138,7 +139,7 @@ class PathMtu:
         an outage looks the same. What fits into a smaller segment did not vanish for its size.
         """
         lower = BASE_MSS - self._overhead
-        if self.size <= lower and timeouts >= LEAST_AFTER:
+        if min(self.size, flight_size) <= lower and timeouts >= LEAST_AFTER:
             lower = LEAST_MSS - self._overhead
         if lower >= self.size or flight_size <= lower:
             return False

@@ -128,9 +128,16 @@ def test_a_black_hole_leads_back_to_the_base_and_the_search_begins_anew() -> Non
 
 def test_what_would_fit_a_smaller_segment_did_not_vanish_for_its_size() -> None:
     search = begin(CEILING)
-    assert not search.on_black_hole(BASE_MSS - OVERHEAD, LEAST_AFTER)
+    assert not search.on_black_hole(BASE_MSS - OVERHEAD, LEAST_AFTER - 1)
+    assert not search.on_black_hole(LEAST_MSS - OVERHEAD, LEAST_AFTER)
     assert search.size == CEILING - OVERHEAD
     assert search.on_black_hole(BASE_MSS - OVERHEAD + 1, 1)
+
+
+def test_a_message_of_the_size_of_the_base_may_be_too_large_all_the_same() -> None:
+    search = begin(CEILING)
+    assert search.on_black_hole(BASE_MSS - OVERHEAD, LEAST_AFTER)
+    assert search.size == LEAST_MSS - OVERHEAD
 
 
 def test_an_outage_costs_one_probe() -> None:
@@ -141,7 +148,7 @@ def test_an_outage_costs_one_probe() -> None:
     assert path.sizes == [CEILING - OVERHEAD]
 
 
-def test_the_base_has_three_attempts_and_then_there_is_one_more_step() -> None:
+def test_when_the_base_gets_nothing_through_there_is_one_more_step() -> None:
     path = Path(900, begin(CEILING))
     assert path.search.on_black_hole(10_000, 1)
     assert not any(path.search.on_black_hole(10_000, one) for one in range(2, LEAST_AFTER))
