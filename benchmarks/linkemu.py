@@ -70,6 +70,9 @@ class Conditions:
     """How often a packet is overtaken: it flies up to half the delay longer, at least 0.5 ms."""
     blackhole: tuple[float, float] | None = None
     """(on, off): `on` seconds it works, then `off` seconds it drops everything, over and over."""
+    mtu: int = 0
+    """Packets of more bytes are swallowed, and nobody hears of it; 0: whatever the devices let
+    through passes."""
     outage: tuple[float, float] | None = None
     """(start, end): between these moments it drops everything, once."""
 
@@ -114,7 +117,7 @@ class Direction:
         """The host sends `packet`. `now` may not go back from one call to the next."""
         link, counts = self.conditions, self.counts
         counts.offered += 1
-        if link.dark(now):
+        if link.dark(now) or 0 < link.mtu < len(packet):
             counts.blackholed += 1
             return
         begins = max(self._idle_at, now)

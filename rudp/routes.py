@@ -54,7 +54,6 @@ class Routes:
             mtu = self._mtus[host] = path_mtu(self._family, addr, connected) or UNKNOWN_MTU
         return mtu - self._overhead
 
-
     def path_mss(self, addr: Address) -> int:
         """What the path to `addr` is known to carry of `mss`; 0: there is nothing to find out.
 

@@ -51,6 +51,14 @@ def test_packets_offered_more_slowly_than_the_rate_are_only_delayed() -> None:
     assert [moment for moment, _ in arrivals] == pytest.approx(expected)
 
 
+def test_what_is_larger_than_the_mtu_is_swallowed_and_nothing_else() -> None:
+    direction = link(mtu=1000)
+    direction.offer(bytes(1001), 0.0)
+    direction.offer(bytes(1000), 0.0)
+    assert direction.take(1.0) == [bytes(1000)]
+    assert (direction.counts.blackholed, direction.counts.delivered) == (1, 1)
+
+
 def test_nothing_arrives_before_it_is_due_and_nothing_is_due_on_an_empty_link() -> None:
     direction = link()
     assert direction.due() == math.inf

@@ -41,7 +41,7 @@ def send_acknowledged(c: Connection, now: float, more: bool) -> None:
         rcv.on_ack_sent()
         new = snd.nxt
         transmission = snd.next_transmission(now, more)
-    if snd.path is not None and snd.nxt - snd.una > snd.mss:
+    if snd.probe_path_at <= now and snd.nxt - snd.una > snd.mss:
         _probe_path(c, now)
     if rcv.ack_now or (rcv.ack_soon and not more):
         _send_ack(c, now)

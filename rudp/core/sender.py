@@ -29,9 +29,6 @@ from rudp.core.undo import FRTO_NEW_DATA, FRTO_OFF
 MAX_SUPER: Final = 65000
 """Most bytes of data in one super-segment of several: with its headers it fits one GSO send."""
 
-LEAST_AFTER: Final = 2
-"""Timeouts in a row after which not even the safe size is believed to get through."""
-
 
 def super_size(mss: int) -> int:
     """Most payload of a super-segment: whole segments, one at least."""
@@ -42,14 +39,17 @@ class Sender(SendState):
     """What goes out, and what comes of an acknowledgment."""
 
     __slots__ = (
-        "_limited_until", "_quiet_since", "_super", "bytes_sent", "cc", "path", "sample",
-        "total_retransmissions",
+        "_ceiling", "_limited_until", "_overhead", "_quiet_since", "_super", "bytes_sent", "cc",
+        "path", "probe_path_at", "sample", "total_retransmissions",
     )
 
     def __init__(self, config: Config, iss: int) -> None:
         super().__init__(config, iss)
         self._super = 0  # most payload of a super-segment: whole segments
-        self.path: PathMtu | None = None  # what it carries, if that is to be found out
+        self.path: PathMtu | None = None  # the search, once it has begun
+        self.probe_path_at = math.inf  # when it goes on, if there is enough to send
+        self._ceiling = 0  # where it ends: payload of a segment; 0: nothing is to be found out
+        self._overhead = 0  # options in each segment, in bytes
         self.sample = AckSample()  # what congestion control is told
         self._limited_until = -1  # SND.NXT when cwnd kept something back last
         self._quiet_since = -math.inf  # when the last progress was
@@ -61,43 +61,72 @@ class Sender(SendState):
     ) -> None:
         """The options are agreed: `mss` bytes at most, `overhead` of them options in each.
 
-        `begin`: what the path is known to carry of them, 0 to take it at its word. Without SACK it
-        has to be, since nobody could answer a probe.
+        `begin`: what the path is known to carry of them, if the rest is to be found out; else 0.
+        Without SACK nobody could answer a probe, and the path has to be taken at its word.
         """
         # RFC 6691 section 2: options come out of the announced size.
         self.mss = mss - overhead
+        self._overhead = overhead
         if begin:
-            self.path = PathMtu(begin if sack else mss, mss, overhead)
-            self.mss = self.path.size
+            self._ceiling = self.mss
+            if begin < mss and sack:
+                self.mss = begin - overhead
+                self.probe_path_at = -math.inf
         self._super = super_size(self.mss)
         algorithm = self.config.congestion_control()
         # RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
         self.cc = algorithm(self.mss, 1 if syn_lost else self.config.initial_window)
         self.loss.establish(self.mss, sack, self.cc)
 
+    # -- what the path carries -------------------------------------------------------------------
+
     def lower_mss(self, mss: int) -> None:
         """From now on segments hold at most `mss` bytes, be they new or sent again."""
         mss = max(mss, MIN_MSS)
         if self.path is not None:
             self.path.lower(mss)
-        self._set_mss(min(self.mss, mss))
+            self._on_path(self.path)
+        self._ceiling = min(self._ceiling, mss)
+        if mss < self.mss:
+            self._set_mss(mss)
 
     def _set_mss(self, mss: int) -> None:
         self.mss = self.loss.mss = mss
         self.cc.on_mss(mss)
         self._super = super_size(mss)
 
+    def _begin_search(self) -> PathMtu:
+        """Only now: most connections are over, or idle, before there is anything to search for."""
+        path = self.path = PathMtu(self.mss, self._ceiling, self._overhead)
+        return path
+
+    def _on_path(self, path: PathMtu) -> None:
+        """The search has got on: heed it."""
+        if self.loss.sack:
+            self.probe_path_at = path.next_at
+        if path.size != self.mss:
+            self._set_mss(path.size)
+
     def path_probe(self, now: float) -> int:
         """The size of a probe of the path that goes out now, as octets up to SND.UNA; 0: none.
 
-        Only asked for while there is more under way than a segment: else nobody needs to know.
+        Only asked for from `probe_path_at` on, while there is more under way than a segment: else
+        nobody needs to know.
         """
-        if self.path is None or self.timeouts:
+        if self.timeouts:
             return 0  # first of all something has to get through
-        size = self.path.due(now, self.rtt.rto)
+        path = self.path or self._begin_search()
+        size = path.due(now)
         if size:
-            self.path.on_sent(self.una - size, self.una, now)
+            path.on_sent(self.una - size, self.una, now, self.rtt.rto)
+        self._on_path(path)
         return size
+
+    def _leave_black_hole(self) -> None:
+        """RFC 8899 section 4.3: what goes out again does so in segments that every path carries."""
+        path = self.path or self._begin_search()
+        if path.on_black_hole(self.nxt - self.una, self.timeouts):
+            self._on_path(path)
 
     # -- acknowledgments -------------------------------------------------------------------------
 
@@ -113,9 +142,13 @@ class Sender(SendState):
         if simple and ack > self.una and self.persist_deadline == math.inf:
             self._on_ack_in_order(ack, now)
             return
-        if self.path is not None and seg.sack_blocks and self.path.answers(*seg.sack_blocks[0]):
-            self._set_mss(self.path.size)
-            seg.sack_blocks = seg.sack_blocks[1:]  # to loss recovery it says nothing
+        if self.path is not None and seg.sack_blocks:
+            left, right = seg.sack_blocks[0]
+            if self.path.answers(left, right, now):
+                self._on_path(self.path)
+                seg.sack_blocks = seg.sack_blocks[1:]  # to loss recovery it says nothing
+                if ack == self.una and not window_changed and not seg.sack_blocks:
+                    return  # without that it looks like the answer to a tail loss probe
         una = self.una
         if una == nxt and not window_changed and not seg.sack_blocks and loss.probe.end < 0:
             return  # nothing is under way, and nothing was said: it came to bring data
@@ -437,17 +470,12 @@ class Sender(SendState):
         self.timeouts += 1
         self.rtt.back_off()
         # With the loss probe before the first timeout, two attempts were in vain by now.
-        if self.path is not None and (not first or self.loss.probe.end >= 0):
-            self._leave_black_hole(self.path)
+        if self._ceiling and (not first or self.loss.probe.end >= 0):
+            self._leave_black_hole()
         self.loss.on_timeout(self.una, self.nxt, first, now)
         self.loss_deadline = math.inf
         self._probe = 0
         self.rto_deadline = now + self.rtt.rto
-
-    def _leave_black_hole(self, path: PathMtu) -> None:
-        """RFC 8899 section 4.3: what goes out again does so in segments that every path carries."""
-        if path.on_black_hole(self.timeouts >= LEAST_AFTER):
-            self._set_mss(path.size)
 
     def clear(self) -> None:
         """Nothing more will be sent: the connection is over."""

@@ -93,6 +93,7 @@ class Pair:
         plan_a: Plan | None = None,
         plan_b: Plan | None = None,
         mss: tuple[int, int] = (1452, 1452),
+        path_mss: int = 0,
         iss: tuple[int, int] = (2**32 - 3000, 2**32 - 2000),
         simultaneous: bool = False,
         batching: float = 0.0005,
@@ -102,11 +103,13 @@ class Pair:
     ) -> None:
         """`within` is how many seconds after `heal_at`, or after the start if it never heals,
         both sides have to be done. `batching` is the most seconds for which what arrived waits for
-        a wake-up. `replay` is the command that runs this again."""
+        a wake-up. `path_mss`: what both believe to get through for certain, if they are to find out
+        the rest; else 0. `replay` is the command that runs this again."""
         self.simulation = Simulation(1024.0)
         self.random = Random(seed)
         self.trace: list[str] = []
         self._digest = hashlib.blake2b(digest_size=16)
+        self.path_mss = path_mss
         self._simultaneous = simultaneous
         self._heal_at = heal_at
         self._within = within
@@ -284,6 +287,7 @@ class Side:
             iss=self._iss,
             now=self._simulation.now,
             mss=self._mss,
+            path_mss=self._pair.path_mss,
             ts_offset=self._pair.random.randrange(2**32),
         )
         self._begin()
@@ -318,6 +322,7 @@ class Side:
                 syn=segment,
                 now=now,
                 mss=self._mss,
+                path_mss=self._pair.path_mss,
                 ts_offset=self._pair.random.randrange(2**32),
             )
             self._begin()

@@ -15,6 +15,7 @@ from random import Random
 from typing import Final
 
 from rudp.core.config import MIN_MSS, Config, Keepalive
+from rudp.core.pmtud import BASE_MSS
 from tests.sim.network import Conditions
 from tests.sim.pair import Pair, Plan
 
@@ -86,10 +87,44 @@ def aborted(seed: int) -> Pair:
     )
 
 
+def narrow(seed: int) -> Pair:
+    """As `swarm`, on paths that swallow what is larger than some size, and go on doing so."""
+    random = Random(f"narrow {seed}")
+    plan_a, plan_b = draw_plans(random)
+    promised = random.choice((1452, 1452, 8948, 65_000))
+    pair = Pair(
+        seed,
+        draw_config(random),
+        draw_config(random),
+        draw_link(random),
+        link_back=draw_link(random),
+        plan_a=plan_a,
+        plan_b=plan_b,
+        mss=(promised, promised),
+        path_mss=BASE_MSS,
+        iss=draw_iss(random),
+        heal_at=random.uniform(0, 15),
+        within=600.0,
+        replay=f"python -m tests.sim.scenarios narrow {seed}",
+    )
+    for side in (pair.a, pair.b):
+        side.transmit = _swallow(side.transmit, random.choice((548, 1000, 1250, 1300, 1472)))
+    return pair
+
+
+def _swallow(transmit: Callable[[bytes], None], largest: int) -> Callable[[bytes], None]:
+    def send(datagram: bytes) -> None:
+        if len(datagram) <= largest:
+            transmit(datagram)
+
+    return send
+
+
 SCENARIOS: Final[dict[str, Callable[[int], Pair]]] = {
     "fifths": fifths,
     "swarm": swarm,
     "aborted": aborted,
+    "narrow": narrow,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.sim.pair import Outcome, Pair
-from tests.sim.scenarios import aborted, fifths, swarm
+from tests.sim.scenarios import aborted, fifths, narrow, swarm
 
 
 # In lots, so that a run shows where it is, and one failure does not hide the others.
@@ -31,12 +31,18 @@ def test_an_abort_ends_both_sides_and_what_was_delivered_is_a_prefix(lot: int) -
         aborted(seed).run()
 
 
+@pytest.mark.parametrize("lot", range(5))
+def test_a_path_that_swallows_large_packets_keeps_nothing_from_arriving(lot: int) -> None:
+    for seed in range(lot * 20, lot * 20 + 20):
+        narrow(seed).run()
+
+
 @pytest.mark.parametrize(("scenario", "seed"), [(aborted, 8345), (swarm, 10_572), (swarm, 13_117)])
 def test_what_failed_once_does_not_fail_again(scenario: Callable[[int], Pair], seed: int) -> None:
     scenario(seed).run()
 
 
-@pytest.mark.parametrize("scenario", [fifths, swarm, aborted])
+@pytest.mark.parametrize("scenario", [fifths, swarm, aborted, narrow])
 def test_the_same_seed_runs_the_same_way_twice(scenario: object) -> None:
     assert callable(scenario)
     first, second = scenario(7).run(), scenario(7).run()

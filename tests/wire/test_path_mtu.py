@@ -7,8 +7,10 @@ carry 1180.
 
 from __future__ import annotations
 
+import math
+
 from rudp.core.config import Config
-from tests.wire.runs import run
+from tests.wire.runs import run, windows
 from tests.wire.scripted import Script
 
 RTT = 0.04
@@ -42,6 +44,8 @@ def test_an_answer_makes_the_next_segments_as_large_as_the_probe(script: Script)
     assert {line.length for line in lines[:-1]} == {1452}
     assert script.connection.tcp_info().snd_mss == 1452
     assert script.connection.tcp_info().total_retrans == 0
+    # Whoever sends on compares one moment, and asks no more.
+    assert script.connection.snd.probe_path_at == math.inf
 
 
 def test_who_sends_less_than_two_segments_probes_for_nothing(script: Script) -> None:
@@ -50,6 +54,7 @@ def test_who_sends_less_than_two_segments_probes_for_nothing(script: Script) -> 
     script.expect("> P. 1:1181(1180) ack 1")
     script.inject("< . 1:1(0) ack 1181")
     script.advance(10)
+    assert script.connection.snd.path is None  # there is not even a search
 
 
 def test_without_sack_the_path_is_taken_at_its_word(script: Script) -> None:
@@ -97,3 +102,35 @@ def test_the_answer_to_a_probe_of_the_peer_is_a_dsack_at_once(script: Script) ->
     script.expect("> . 1:1(0) ack 1001")
     script.inject("< . -399:1001(1400) ack 1")
     script.expect("> . 1:1(0) ack 1001 <nop,nop,sack -399:1001>")
+
+
+def test_without_sack_a_black_hole_is_left_too_and_no_probe_goes_out(script: Script) -> None:
+    opened(script, sack=False)
+    script.write(b"a" * 2904)
+    script.expect(*run(1, 2905, mss=1452, push=True))
+    script.expect_at(RTT + 0.2, "> . 1:1453(1452) ack 1")
+    script.expect_at(RTT + 0.6, "> . 1:1181(1180) ack 1")
+    script.inject("< . 1:1(0) ack 1181")
+    script.expect("> . 1181:2361(1180) ack 1", "> P. 2361:2905(544) ack 1")
+    script.advance(RTT)
+    script.inject("< . 1:1(0) ack 2905")
+    script.write(b"b" * 2360)
+    script.expect(*run(2905, 5265, mss=1180, push=True))
+    script.inject("< . 1:1(0) ack 5265")
+    script.advance(10)
+
+
+def test_the_answer_to_a_probe_does_not_answer_the_loss_probe(script: Script) -> None:
+    opened(script)
+    script.write(b"a" * 2360)
+    script.expect(*run(1, 2361, mss=1180, push=True), PROBE)
+    script.advance(0.09)
+    script.expect("> P. 1181:2361(1180) ack 1")
+    # By this the loss probe made good a loss, unless a second ACK or a DSACK of it comes.
+    script.inject("< . 1:1(0) ack 2361", "< . 1:1(0) ack 2361 <nop,nop,sack -1451:1>")
+    assert script.connection.tcp_info().snd_mss == 1452
+    before, _ = windows(script)
+    script.write(b"b" * 1452)
+    script.expect("> P. 2361:3813(1452) ack 1")
+    script.inject("< . 1:1(0) ack 3813")
+    assert windows(script)[0] < before
