@@ -17,6 +17,7 @@ KIB, MIB = 1 << 10, 1 << 20
 SMALL_SEGMENT = 1452
 WINDOWS = (64 * KIB, MIB, 8 * MIB, 64 * MIB)
 CROWDS = (1, 10, 100, 1000, 10000)
+AT_ONCE = 16
 
 Figures = Mapping[str, float]
 
@@ -98,6 +99,11 @@ def crowd_row(connections: int) -> Row:
     return Row("crowd", "crowd", (figure,), {"connections": connections}, ("tcp", "rudp"))
 
 
+def connect_row(label: str, connections: int) -> Row:
+    figure = Figure(label, "1/s", named("rate"), (at_least("tcp", 0.5, 0.5),))
+    return Row("connect", "connect", (figure,), {"connections": connections})
+
+
 ROWS: list[Row] = [
     Row(
         "bulk",
@@ -134,11 +140,8 @@ ROWS: list[Row] = [
         ),
         {"connections": 100},
     ),
-    Row(
-        "connect",
-        "connect",
-        (Figure("connect, echo, close", "1/s", named("rate"), (at_least("tcp", 0.5, 0.5),)),),
-    ),
+    connect_row("connect, echo, close", 1),
+    connect_row(f"the same, {AT_ONCE} at once", AT_ONCE),
     Row(
         "idle",
         "idle",

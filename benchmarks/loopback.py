@@ -6,7 +6,12 @@ Three things are measured, on every event loop that is installed, with default s
 
     bulk       bytes one way, from the first write until the server confirms that it read them all
     echo       the round trip of 64 bytes: the median and the 99th percentile
-    connect    connect, echo 64 bytes, close and wait until closed, one after the other
+    connect    connect, echo 64 bytes, close and wait until closed: one connection after the other,
+               and 16 at once
+
+One after the other, each step waits until the other process has been woken: that is a latency, in
+another form. With 16 at once both have always something to do, and what counts is what it costs
+them.
 
 The server runs in a process of its own. Both sides read at most 64 KiB at a time. What changes
 between two measurements that are compared is only the pair of functions in TRANSPORTS. The rounds
@@ -56,6 +61,7 @@ HOST = "127.0.0.1"
 READ = 65536
 CHUNK = bytes(READ)
 MESSAGE = bytes(range(64))
+AT_ONCE = 16
 BULK, ECHO = b"B", b"E"  # The first byte of a connection says what the server shall do with it.
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -158,15 +164,25 @@ async def measure_echo(connect: Connect, seconds: float) -> list[float]:
 
 
 async def measure_connect(connect: Connect, seconds: float) -> list[float]:
+    return [await connect_rate(connect, seconds, number) for number in (1, AT_ONCE)]
+
+
+async def connect_rate(connect: Connect, seconds: float, at_once: int) -> float:
+    """Connections a second, if there are always `at_once`."""
     done = 0
     start = time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds or not done:
-        reader, writer = await connect()
-        writer.write(ECHO + MESSAGE)
-        await reader.readexactly(len(MESSAGE))
-        await close(writer)
-        done += 1
-    return [done / elapsed]
+
+    async def repeat() -> None:
+        nonlocal done
+        while not done or time.perf_counter() - start < seconds:
+            reader, writer = await connect()
+            writer.write(ECHO + MESSAGE)
+            await reader.readexactly(len(MESSAGE))
+            await close(writer)
+            done += 1
+
+    await asyncio.gather(*(repeat() for _ in range(at_once)))
+    return done / (time.perf_counter() - start)
 
 
 async def close(writer: asyncio.StreamWriter) -> None:
@@ -182,7 +198,10 @@ MEASUREMENTS: dict[str, Callable[[Connect, float], Awaitable[list[float]]]] = {
 FIGURES = {
     "bulk": [("bulk, one way", "Gbit/s")],
     "echo": [("echo, median", "us"), ("echo, p99", "us")],
-    "connect": [("connect-echo-close", "1/s")],
+    "connect": [
+        ("connect-echo-close, in turn", "1/s"),
+        (f"connect-echo-close, {AT_ONCE} at once", "1/s"),
+    ],
 }
 
 

@@ -27,8 +27,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from ends import LOOPS, say  # It also finds rudp, in a checkout with nothing installed.
-from loopback import CHUNK, ECHO, MESSAGE, READ, SERVICES, close, pour
-from loopback import measure_connect as loopback_connect
+from loopback import CHUNK, ECHO, MESSAGE, READ, SERVICES, close, connect_rate, pour
 from loopback import measure_echo as loopback_echo
 from peers import Order, Peer, Streams, all_peers
 from trial import jain
@@ -110,6 +109,7 @@ class Client:
         self._peer = peer
         self._order = order
         self.seconds = order.seconds
+        self.connections = order.connections
 
     async def mark(self, memory: bool = False) -> None:
         say(mark=facts(memory))
@@ -129,8 +129,8 @@ class Client:
             await reader.readexactly(answer)
             opened.append((reader, writer))
 
-        for start in range(0, self._order.connections, AT_ONCE):
-            number = min(AT_ONCE, self._order.connections - start)
+        for start in range(0, self.connections, AT_ONCE):
+            number = min(AT_ONCE, self.connections - start)
             await asyncio.gather(*(open_one() for _ in range(number)))
         return opened
 
@@ -196,7 +196,7 @@ async def echo(client: Client) -> Figures:
 
 async def connect(client: Client) -> Figures:
     await client.mark()
-    [rate] = await loopback_connect(client.connect, client.seconds)
+    rate = await connect_rate(client.connect, client.seconds, client.connections)
     await client.mark()
     return {"rate": rate}
 

@@ -26,7 +26,10 @@ needs_link = pytest.mark.skipif(NO_LINK is not None, reason=str(NO_LINK))
 FIGURES = {
     "bulk": [("bulk, one way", "Gbit/s")],
     "echo": [("echo, median", "us"), ("echo, p99", "us")],
-    "connect": [("connect-echo-close", "1/s")],
+    "connect": [
+        ("connect-echo-close, in turn", "1/s"),
+        ("connect-echo-close, 16 at once", "1/s"),
+    ],
 }
 
 

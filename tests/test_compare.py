@@ -47,6 +47,7 @@ def test_the_table_the_json_and_the_picture_have_each_row_and_peer(tmp_path: Pat
             ("echo of 64 bytes, median", "us"),
             ("echo of 64 bytes, p99", "us"),
             ("connect, echo, close", "1/s"),
+            ("the same, 16 at once", "1/s"),
         )
         for peer in ("tcp", "rudp")
     ]
@@ -60,6 +61,7 @@ def test_the_table_the_json_and_the_picture_have_each_row_and_peer(tmp_path: Pat
     assert [line.split("(")[1] for line in judged] == [
         "at least 1)",
         "at most 1.5)",
+        "at least 0.5)",
         "at least 0.5)",
     ]
     assert all(" tcp " in line for line in judged)
