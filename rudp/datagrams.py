@@ -55,6 +55,13 @@ MIN_COST = 1024
 datagram counts for no less than MIN_COST: with GRO one read may hand out 64 tiny ones, and the work
 is per datagram."""
 
+KEPT_MEMORY = 4 * BYTE_BUDGET
+"""What a wake-up takes in is allocated twice, as it came and without its headers, and freed a
+moment later. glibc hands free memory at the top of the heap back to the system from 128 KiB on, and
+the next wake-up has it made and cleared again, page by page, which costs as much as all else
+that is done with it. Once a block of this size has been allocated and freed, glibc keeps up to
+twice as much (mallopt(3), "dynamic mmap threshold"); elsewhere that does nothing."""
+
 LOOK_AGAIN = 8
 """To find nothing costs as much as to read a datagram. Where nothing was left the last time, a
 wake-up reads just once, and each LOOK_AGAINth looks for more; the loop wakes us again if there
@@ -80,6 +87,7 @@ SO_RXQ_OVFL = 40
 _DROPS = struct.Struct("=I")
 
 _hinted = False  # that the receive buffers are too small has been said once
+_keeps_memory = False  # the allocator has been told once
 
 MAX_GSO_REFUSALS = 1024
 """How many destinations are remembered as unable to take GSO. Forgetting one costs one refused
@@ -107,6 +115,7 @@ class Datagrams(DatagramLayer):
         if not hasattr(sock, "sendmsg"):
             raise NotImplementedError("this system's sockets have no sendmsg()")
         super().__init__(loop, sock, receiver, clock)
+        _keep_memory()
         self.gso = offload and _has_gso(sock)
         self.gro = offload and _switch_gro_on(sock)
         self._gso_refused: set[Address | None] = set()
@@ -387,6 +396,14 @@ async def open_datagrams(
     except BaseException:
         sock.close()
         raise
+
+
+def _keep_memory() -> None:
+    """See KEPT_MEMORY. The block is never touched, so it costs no memory."""
+    global _keeps_memory
+    if not _keeps_memory:
+        _keeps_memory = True
+        bytes(KEPT_MEMORY)
 
 
 def _has_gso(sock: socket.socket) -> bool:
