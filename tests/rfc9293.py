@@ -219,10 +219,10 @@ REQUIREMENTS: Final = (
        test="tests/wire/test_opening.py"
        "::test_another_syn_in_the_window_does_not_end_a_simultaneous_open"),
     _R("MUST-41", "3.9.1.1", "A passive OPEN must not touch connections that exist.",
-       code="rudp/engine.py: Engine._listen",
+       code="rudp/strangers.py: _listen",
        test="tests/test_endpoint.py::test_one_socket_carries_many_connections_that_do_not_mix"),
     _R("MUST-42", "3.9.1.1", "One can LISTEN on a port that a connection is being opened from.",
-       code="rudp/engine.py: Engine._receive_stray",
+       code="rudp/strangers.py: stranger_arrives",
        test="tests/test_endpoint.py::test_one_endpoint_listens_and_connects_at_once"),
     _R("MUST-44", "3.9.1.1", "Without a local address, IP must be asked for one before the SYN.",
        code="rudp/sockets.py: connect_socket",
