@@ -109,6 +109,11 @@ class Engine(asyncio.DatagramProtocol):
         return len(self._channels) >= self.config.max_connections
 
     @property
+    def default_mss(self) -> int:
+        """The MSS of a peer that announces none."""
+        return self._routes.default_mss
+
+    @property
     def has_time_wait(self) -> bool:
         return len(self.time_waits) > 0
 
@@ -140,7 +145,7 @@ class Engine(asyncio.DatagramProtocol):
             now=now,
             mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
             ts_offset=ts_offset,
-            default_mss=self._routes.default_mss,
+            default_mss=self.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,
@@ -179,14 +184,15 @@ class Engine(asyncio.DatagramProtocol):
             for segment in codec.coalesce(batch)[0]:
                 if ce:
                     segment.ecn = CE
-                self._receive(segment, addr, now)
+                self.receive(segment, addr, now)
         self._pump_touched(now, more=True)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A single datagram, as a plain `asyncio.DatagramProtocol` gets it."""
         self.datagrams_received([(data, addr)], self.clock())
 
-    def _receive(self, segment: Segment, addr: Address, now: float) -> None:
+    def receive(self, segment: Segment, addr: Address, now: float) -> None:
+        """SEGMENT ARRIVES, from `addr`. The pump comes later."""
         channel = self._channels.get((addr, segment.dst_port, segment.src_port))
         if channel is None:
             stranger_arrives(self, segment, addr, now)
@@ -215,7 +221,7 @@ class Engine(asyncio.DatagramProtocol):
             now=now,
             mss=self._routes.mss(addr),
             ts_offset=ts_offset,
-            default_mss=self._routes.default_mss,
+            default_mss=self.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,

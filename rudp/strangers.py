@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rudp.channel import Key, Listener
-from rudp.core import isn, stray
-from rudp.core.segment import Segment
-from rudp.core.seq import unwrap
+from rudp.core import isn, stray, syn_cookie
+from rudp.core.handshake import syn_ack_was_sent
+from rudp.core.segment import ACK, RST, SYN, Segment
+from rudp.core.seq import MASK, unwrap
 from rudp.core.state import CLOSED, LISTEN, TIME_WAIT, State
 from rudp.datagrams import Address
 from rudp.surroundings import secret
@@ -35,6 +36,9 @@ def stranger_arrives(engine: Engine, segment: Segment, addr: Address, now: float
     elif listener is not None and stray.opens(segment):
         _listen(engine, listener, segment, key, now)
         return
+    elif listener is not None and now < listener.cookies_until and _may_be_cookie(segment):
+        _check_cookie(engine, listener, segment, key, now)
+        return
     elif listener is not None:
         answer = stray.answer_listen(segment)
         state = LISTEN
@@ -49,8 +53,11 @@ def stranger_arrives(engine: Engine, segment: Segment, addr: Address, now: float
 
 def _listen(engine: Engine, listener: Listener, syn: Segment, key: Key, now: float) -> None:
     """LISTEN got a SYN: RFC 9293 section 3.10.7.2."""
-    if listener.half_open >= listener.backlog or engine.full:
+    if engine.full:
         return  # No answer: the SYN will come again.
+    if listener.half_open >= listener.backlog:
+        _answer_with_cookie(engine, listener, syn, key, now)
+        return
     iss, ts_offset = isn.initial_numbers(secret(), engine.datagrams.sockname, key, now)
     record = engine.time_waits.pop(key)
     if record is not None:
@@ -60,3 +67,51 @@ def _listen(engine: Engine, listener: Listener, syn: Segment, key: Key, now: flo
     engine.admit(connection, key[0], listener)
     if engine.tap is not None:
         engine.tap("<", syn, connection.state, now)
+
+
+# -- SYN cookies (RFC 4987 section 3.6) ----------------------------------------------------------
+
+
+def _answer_with_cookie(
+    engine: Engine, listener: Listener, syn: Segment, key: Key, now: float
+) -> None:
+    """A SYN that the backlog has no room for: answer it, and keep nothing of it."""
+    if engine.tap is not None:
+        engine.tap("<", syn, LISTEN, now)
+    if key in engine.time_waits:
+        return  # A cookie is not beyond the numbers of the old connection. The SYN will come again.
+    local, addr = engine.datagrams.sockname, key[0]
+    kept = syn_cookie.remembered(syn, engine.config.timestamps)
+    iss = syn_cookie.bake(secret(), local, key, kept, engine.default_mss, now)
+    _, ts_offset = isn.initial_numbers(secret(), local, key, now)
+    # A connection that lives for this line: so the SYN-ACK says what it would say otherwise.
+    (syn_ack,) = engine.open_passive(kept, addr, iss, ts_offset, now).segments_to_send(now)
+    syn_cookie.stamp(syn_ack, kept)
+    listener.cookies_until = now + syn_cookie.LIFETIME
+    engine.answer(syn_ack, addr, LISTEN, now)
+
+
+def _may_be_cookie(segment: Segment) -> bool:
+    return segment.flags & (ACK | SYN | RST) == ACK
+
+
+def _check_cookie(
+    engine: Engine, listener: Listener, ack: Segment, key: Key, now: float
+) -> None:
+    """An ACK for a listener that has handed out cookies: the connection begins if it brings one.
+
+    Otherwise it is discarded. RFC 9293 section 3.10.7.2 has a RST for it; but it may be the second
+    segment of somebody whose first one was lost or is late, and who would not survive that.
+    """
+    syn = None
+    if not engine.full:
+        syn = syn_cookie.recall(secret(), engine.datagrams.sockname, key, ack, now)
+    if syn is None:
+        if engine.tap is not None:
+            engine.tap("<", ack, LISTEN, now)
+        return
+    _, ts_offset = isn.initial_numbers(secret(), engine.datagrams.sockname, key, now)
+    connection = engine.open_passive(syn, key[0], (ack.ack - 1) & MASK, ts_offset, now)
+    syn_ack_was_sent(connection)
+    engine.admit(connection, key[0], listener)
+    engine.receive(ack, key[0], now)
