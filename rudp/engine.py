@@ -31,6 +31,7 @@ from typing import Final
 
 from rudp.channel import Channel, Key, Listener
 from rudp.core import codec, isn
+from rudp.core.answer_limit import AnswerLimit
 from rudp.core.config import Config
 from rudp.core.connection import Connection, open_active, open_passive
 from rudp.core.events import Event
@@ -82,6 +83,7 @@ class Engine(asyncio.DatagramProtocol):
         self._channels: dict[Key, Channel] = {}
         self._opening: dict[Channel, None] = {}  # in SYN-SENT: what errors are about
         self.time_waits = TimeWaits(config.max_time_wait)
+        self.answers = AnswerLimit()
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
         self.pumping = False  # called from the loop, not from the user

@@ -47,7 +47,9 @@ def stranger_arrives(engine: Engine, segment: Segment, addr: Address, now: float
         state = CLOSED
     if engine.tap is not None:
         engine.tap("<", segment, state, now)
-    if answer is not None:
+    if answer is not None and (
+        record is not None or engine.answers.allows(secret(), addr[0], now)
+    ):
         engine.answer(answer, addr, state, now)
 
 
