@@ -115,6 +115,10 @@ class Engine(asyncio.DatagramProtocol):
         """The MSS of a peer that announces none."""
         return self._routes.default_mss
 
+    def mss(self, addr: Address) -> int:
+        """What the route to `addr` leaves for TCP payload and options."""
+        return self._routes.mss(addr)
+
     @property
     def has_time_wait(self) -> bool:
         return len(self.time_waits) > 0
@@ -221,7 +225,7 @@ class Engine(asyncio.DatagramProtocol):
             iss=iss,
             syn=syn,
             now=now,
-            mss=self._routes.mss(addr),
+            mss=self.mss(addr),
             ts_offset=ts_offset,
             default_mss=self.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,

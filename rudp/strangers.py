@@ -16,6 +16,7 @@ from rudp.core.handshake import syn_ack_was_sent
 from rudp.core.segment import ACK, RST, SYN, Segment
 from rudp.core.seq import MASK, unwrap
 from rudp.core.state import CLOSED, LISTEN, TIME_WAIT, State
+from rudp.core.timestamps import Timestamps
 from rudp.datagrams import Address
 from rudp.surroundings import secret
 
@@ -85,10 +86,11 @@ def _answer_with_cookie(
     local, addr = engine.datagrams.sockname, key[0]
     kept = syn_cookie.remembered(syn, engine.config.timestamps)
     iss = syn_cookie.bake(secret(), local, key, kept, engine.default_mss, now)
-    _, ts_offset = isn.initial_numbers(secret(), local, key, now)
-    # A connection that lives for this line: so the SYN-ACK says what it would say otherwise.
-    (syn_ack,) = engine.open_passive(kept, addr, iss, ts_offset, now).segments_to_send(now)
-    syn_cookie.stamp(syn_ack, kept)
+    clock = 0
+    if kept.ts_val is not None:
+        clock = Timestamps(isn.initial_numbers(secret(), local, key, now)[1]).clock(now)
+    mss, ecn = engine.mss(addr), engine.datagrams.ecn
+    syn_ack = syn_cookie.answer(engine.config, kept, iss, mss, ecn, clock)
     listener.cookies_until = now + syn_cookie.LIFETIME
     engine.answer(syn_ack, addr, LISTEN, now)
 

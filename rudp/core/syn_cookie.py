@@ -26,10 +26,11 @@ from bisect import bisect_right
 from hashlib import blake2s
 from typing import Any, Final
 
-from rudp.core.config import MIN_MSS
+from rudp.core.config import MIN_MSS, Config
 from rudp.core.handshake import MAX_SHIFT, offers_ecn
 from rudp.core.isn import pair_name
-from rudp.core.segment import CWR, ECE, SYN, Segment
+from rudp.core.receiver import MAX_WINDOW_FIELD, window_shift
+from rudp.core.segment import ACK, CWR, ECE, SYN, Segment
 from rudp.core.seq import MASK
 
 SLOT: Final = 64.0
@@ -81,11 +82,30 @@ def bake(
     return (_hash(secret, local, key, kept.seq, _options(kept), int(now / SLOT)) + index) & MASK
 
 
-def stamp(syn_ack: Segment, kept: Segment) -> None:
-    """Put the options into the timestamp of `syn_ack`: the last moment that has these bits."""
-    if syn_ack.ts_val is not None:
-        value = (syn_ack.ts_val & ~_OPTION_BITS) | (_options(kept) & _OPTION_BITS)
-        syn_ack.ts_val = value if value <= syn_ack.ts_val else value - _OPTION_BITS - 1
+def answer(
+    config: Config, kept: Segment, iss: int, mss: int, ecn: bool, clock: int
+) -> Segment:
+    """The SYN-ACK for the SYN of which this is `remembered`.
+
+    It says what a connection's would say (`handshake.syn_segment`), which takes twice as long to
+    make. `mss` and `ecn` are those of `connection.open_passive`, `clock` is the timestamp clock of
+    this pair of sockets.
+    """
+    ecn = ecn and config.ecn and offers_ecn(kept)
+    flags = SYN | ACK | (ECE if ecn else 0)
+    wnd = min(config.receive_buffer, MAX_WINDOW_FIELD)
+    syn_ack = Segment(kept.dst_port, kept.src_port, iss, kept.seq + 1, flags, wnd)
+    if kept.mss is not None:
+        syn_ack.mss = mss if config.mss is None else min(mss, config.mss)
+    if kept.ts_val is not None:
+        # The last moment that has these bits: it must not run ahead of what we send next.
+        value = (clock & ~_OPTION_BITS) | (_options(kept) & _OPTION_BITS)
+        syn_ack.ts_val = value if value <= clock else value - _OPTION_BITS - 1
+        syn_ack.ts_ecr = kept.ts_val
+        syn_ack.sack_permitted = config.sack and kept.sack_permitted
+        if config.window_scaling and kept.window_scale is not None:
+            syn_ack.window_scale = window_shift(config.receive_buffer)
+    return syn_ack
 
 
 def _index(mss: int) -> int:

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rudp.core import syn_cookie
+from rudp.core.config import Config
+from rudp.core.connection import open_passive
 from rudp.core.isn import initial_numbers
 from rudp.core.segment import ACK, CWR, ECE, SYN, Segment
 from rudp.core.syn_cookie import LIFETIME, MSS_TABLE, SLOT, Key
@@ -16,6 +18,7 @@ LOCAL = ("10.0.0.1", 9000)
 KEY: Key = (("10.0.0.2", 4000), 80, 4000)
 ISN = 2**32 - 1
 NOW = 10 * SLOT + 1
+CONFIG = Config()
 
 
 def syn(**options: object) -> Segment:
@@ -40,15 +43,11 @@ def recall(ack: Segment, now: float = NOW, key: Key = KEY) -> Segment | None:
     return syn_cookie.recall(SECRET, LOCAL, key, ack, now)
 
 
-def there_and_back(first: Segment, clock: int, timestamps: bool = True) -> Segment | None:
+def there_and_back(first: Segment, clock: int, config: Config = CONFIG) -> Segment | None:
     """What is recalled of a SYN when its SYN-ACK was acknowledged."""
-    kept = syn_cookie.remembered(first, timestamps)
-    syn_ack = Segment(80, 4000, bake(kept), ISN + 1, SYN | ACK, 65535)
-    if kept.ts_val is not None:
-        syn_ack.ts_val = clock
-    syn_cookie.stamp(syn_ack, kept)
-    echo = None if syn_ack.ts_val is None else syn_ack.ts_val % 2**32
-    return recall(ack_of(syn_ack.seq, echo))
+    kept = syn_cookie.remembered(first, config.timestamps)
+    syn_ack = syn_cookie.answer(config, kept, bake(kept), 1460, True, clock)
+    return recall(ack_of(syn_ack.seq, None if syn_ack.ts_val is None else syn_ack.ts_val % 2**32))
 
 
 @given(
@@ -78,7 +77,7 @@ def test_without_timestamps_only_the_mss_comes_back(ours: bool) -> None:
     first.flags |= ECE | CWR
     kept = syn_cookie.remembered(first, ours)
     assert kept == syn(mss=1452)  # and so much is offered
-    assert there_and_back(first, 5, timestamps=ours) == Segment(
+    assert there_and_back(first, 5, Config(timestamps=ours)) == Segment(
         4000, 80, ISN, 0, SYN, 500, mss=1452
     )
 
@@ -95,11 +94,41 @@ def test_a_peer_that_announces_no_mss_has_the_default_rounded_down(default: int,
 @given(st.integers(0, 2**32 - 1), st.integers(0, 63))
 def test_the_timestamp_with_the_options_is_at_most_64_ticks_old(clock: int, bits: int) -> None:
     kept = syn(ts_val=1, window_scale=min(bits & 15, 14), sack_permitted=bool(bits & 16))
-    syn_ack = Segment(80, 4000, 0, 0, SYN | ACK, 0, ts_val=clock)
-    syn_cookie.stamp(syn_ack, kept)
+    syn_ack = syn_cookie.answer(CONFIG, kept, 5, 1460, True, clock)
     assert syn_ack.ts_val is not None
     # It never runs ahead: what we send next must not be older (PAWS).
     assert 0 <= clock - syn_ack.ts_val < 64
+
+
+CONFIGS = [
+    CONFIG,
+    Config(timestamps=False),
+    Config(sack=False, window_scaling=False, ecn=False, mss=1000),
+    Config(receive_buffer=2048),
+    Config(receive_autotuning=False, receive_buffer=2**24),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("offer", range(32))
+def test_the_syn_ack_says_what_a_connections_would_say(offer: int, config: Config) -> None:
+    first = syn(
+        mss=1460 if offer & 1 else None,
+        sack_permitted=bool(offer & 2),
+        ts_val=77 if offer & 4 else None,
+        window_scale=7 if offer & 8 else None,
+    )
+    first.flags |= (ECE | CWR) if offer & 16 else 0
+    kept = syn_cookie.remembered(first, config.timestamps)
+    for ecn in (True, False):
+        connection = open_passive(config, iss=5, syn=kept, now=NOW, mss=1460, ecn=ecn)
+        (expected,) = connection.segments_to_send(NOW)
+        clock = expected.ts_val or 0
+        syn_ack = syn_cookie.answer(config, kept, 5, 1460, ecn, clock)
+        if syn_ack.ts_val is not None:
+            expected.ts_val = syn_ack.ts_val
+        assert repr(syn_ack) == repr(expected)
+        assert syn_ack == expected
 
 
 def test_a_cookie_is_good_for_one_to_two_slots() -> None:
@@ -124,8 +153,7 @@ def test_a_cookie_is_good_for_nobody_else(key: Key) -> None:
 
 def test_a_cookie_is_good_for_no_other_numbers_and_no_other_options() -> None:
     kept = syn_cookie.remembered(syn(**FULL), True)
-    syn_ack = Segment(80, 4000, bake(kept), ISN + 1, SYN | ACK, 0, ts_val=10_000)
-    syn_cookie.stamp(syn_ack, kept)
+    syn_ack = syn_cookie.answer(CONFIG, kept, bake(kept), 1460, True, 10_000)
     assert syn_ack.ts_val is not None
     good = ack_of(syn_ack.seq, syn_ack.ts_val)
     assert recall(good) is not None
