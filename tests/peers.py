@@ -32,7 +32,7 @@ ISS = 2**32 - 3
 FENCE = 1
 """A TCP port at which no test listens: what is sent there is answered with a RST at once."""
 
-LONGEST = 10.0
+LONGEST = 30.0
 """Seconds after which a test is taken to hang. No test comes near."""
 
 Address = Any
