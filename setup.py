@@ -23,6 +23,7 @@ HOT = (
     "rudp/engine.py",
     "rudp/local_addresses.py",
     "rudp/loop_datagrams.py",  # no hot path, but its base class is in one
+    "rudp/strangers.py",
     "rudp/time_waits.py",
 )
 # Not these: they are dataclasses that users make, vary and print, where mypyc's differ from

@@ -50,10 +50,11 @@ class Channel:
 class Listener:
     """LISTEN: a TCP port of the endpoint that takes connections."""
 
-    __slots__ = ("accept", "backlog", "half_open", "port")
+    __slots__ = ("accept", "backlog", "cookies_until", "half_open", "port")
 
     def __init__(self, port: int, backlog: int, accept: Callable[[Channel], None]) -> None:
         self.port = port
         self.backlog = backlog
         self.accept = accept
         self.half_open = 0  # connections whose handshake is not complete
+        self.cookies_until = -math.inf  # when the last SYN cookie is stale

@@ -10,10 +10,10 @@ A call of the user and a timeout end in the same pump.
                            transport
 
 A connection is known by (address of the peer, TCP port of ours, TCP port of the peer's), so many
-share one socket. What belongs to none is answered by `core.stray`. TIME-WAIT is kept here, as a
+share one socket. What belongs to none is the business of `strangers`. TIME-WAIT is kept here, as a
 small record; its connection has been let go.
 
-RFC 9293 sections 3.10.7.1 and 3.10.7.2 (CLOSED, LISTEN), RFC 6056 (ports), RFC 6191 (TIME-WAIT).
+RFC 9293 section 3.10.1 (OPEN), RFC 6056 (ports), RFC 5461 and 5927 (ICMP errors).
 """
 
 from __future__ import annotations
@@ -30,17 +30,18 @@ from collections.abc import Callable
 from typing import Final
 
 from rudp.channel import Channel, Key, Listener
-from rudp.core import codec, isn, stray
+from rudp.core import codec, isn
+from rudp.core.answer_limit import AnswerLimit
 from rudp.core.config import Config
-from rudp.core.connection import open_active, open_passive
+from rudp.core.connection import Connection, open_active, open_passive
 from rudp.core.events import Event
 from rudp.core.segment import CE, Buffer, Segment
-from rudp.core.seq import unwrap
-from rudp.core.state import CLOSED, LISTEN, SYN_SENT, TIME_WAIT, State
+from rudp.core.state import SYN_SENT, TIME_WAIT, State
 from rudp.datagrams import Address, DatagramLayer, open_datagrams
 from rudp.deadlines import Deadlines
 from rudp.ports import ephemeral_port
 from rudp.routes import Routes, refuse_group
+from rudp.strangers import stranger_arrives
 from rudp.surroundings import secret
 from rudp.time_waits import TimeWaits
 
@@ -78,10 +79,11 @@ class Engine(asyncio.DatagramProtocol):
         self.reusable = False  # once nobody owns it, by whoever connects to the same peer next
         self.finished_at = -math.inf  # when a connection last came to TIME-WAIT
         self.on_idle: Callable[[], None] | None = None  # nothing but TIME-WAIT is left
-        self._tap = tap
+        self.tap = tap
         self._channels: dict[Key, Channel] = {}
         self._opening: dict[Channel, None] = {}  # in SYN-SENT: what errors are about
-        self._time_waits = TimeWaits(config.max_time_wait)
+        self.time_waits = TimeWaits(config.max_time_wait)
+        self.answers = AnswerLimit()
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
         self.pumping = False  # called from the loop, not from the user
@@ -104,8 +106,22 @@ class Engine(asyncio.DatagramProtocol):
         return not self.listeners and not self._channels
 
     @property
+    def full(self) -> bool:
+        """There is no room for another connection."""
+        return len(self._channels) >= self.config.max_connections
+
+    @property
+    def default_mss(self) -> int:
+        """The MSS of a peer that announces none."""
+        return self._routes.default_mss
+
+    def mss(self, addr: Address) -> int:
+        """What the route to `addr` leaves for TCP payload and options."""
+        return self._routes.mss(addr)
+
+    @property
     def has_time_wait(self) -> bool:
-        return len(self._time_waits) > 0
+        return len(self.time_waits) > 0
 
     @property
     def channels(self) -> list[Channel]:
@@ -135,7 +151,7 @@ class Engine(asyncio.DatagramProtocol):
             now=now,
             mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
             ts_offset=ts_offset,
-            default_mss=self._routes.default_mss,
+            default_mss=self.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,
@@ -151,11 +167,11 @@ class Engine(asyncio.DatagramProtocol):
     def _check_room(self) -> None:
         if self.closed:
             raise RuntimeError("the endpoint is closed: open a new one")
-        if len(self._channels) >= self.config.max_connections:
+        if self.full:
             raise OSError(errno.ENOBUFS, "the endpoint has Config.max_connections connections")
 
     def _in_use(self, key: Key) -> bool:
-        return key in self._channels or key in self._time_waits
+        return key in self._channels or key in self.time_waits
 
     # -- datagrams come in -----------------------------------------------------------------------
 
@@ -174,83 +190,56 @@ class Engine(asyncio.DatagramProtocol):
             for segment in codec.coalesce(batch)[0]:
                 if ce:
                     segment.ecn = CE
-                self._receive(segment, addr, now)
+                self.receive(segment, addr, now)
         self._pump_touched(now, more=True)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A single datagram, as a plain `asyncio.DatagramProtocol` gets it."""
         self.datagrams_received([(data, addr)], self.clock())
 
-    def _receive(self, segment: Segment, addr: Address, now: float) -> None:
+    def receive(self, segment: Segment, addr: Address, now: float) -> None:
+        """SEGMENT ARRIVES, from `addr`. The pump comes later."""
         channel = self._channels.get((addr, segment.dst_port, segment.src_port))
         if channel is None:
-            self._receive_stray(segment, addr, now)
-        elif self._tap is None:
+            stranger_arrives(self, segment, addr, now)
+        elif self.tap is None:
             channel.connection.receive(segment, now)
             self._touch(channel)
         else:
             seen = copy.copy(segment)  # before it is trimmed
             channel.connection.receive(segment, now)
             self._touch(channel)
-            self._tap("<", seen, channel.connection.state, now)
+            self.tap("<", seen, channel.connection.state, now)
 
-    def _receive_stray(self, segment: Segment, addr: Address, now: float) -> None:
-        """A segment that belongs to no connection."""
-        key = (addr, segment.dst_port, segment.src_port)
-        listener = self.listeners.get(segment.dst_port)
-        record = self._time_waits.get(key)
-        answer: Segment | None
-        if record is not None and not (listener is not None and record.reopens(segment)):
-            answer = self._time_waits.receive(key, segment, now)
-            state = TIME_WAIT
-        elif listener is not None and stray.opens(segment):
-            self._listen(listener, segment, addr, key, now)
-            return
-        elif listener is not None:
-            answer = stray.answer_listen(segment)
-            state = LISTEN
-        else:
-            answer = stray.answer_closed(segment)
-            state = CLOSED
-        if self._tap is not None:
-            self._tap("<", segment, state, now)
-        # No connection counts on the answer: it is not kept if the socket is full.
-        if answer is not None and not self.datagrams.blocked:
-            self._send(answer, 0, None if self.connected is not None else addr, state, now)
+    def answer(self, segment: Segment, addr: Address, state: State, now: float) -> None:
+        """Send what belongs to no connection. Nobody counts on it: a full socket drops it."""
+        if not self.datagrams.blocked:
+            self._send(segment, 0, None if self.connected is not None else addr, state, now)
 
-    def _listen(
-        self, listener: Listener, syn: Segment, addr: Address, key: Key, now: float
-    ) -> None:
-        """LISTEN got a SYN: RFC 9293 section 3.10.7.2."""
-        if (
-            listener.half_open >= listener.backlog
-            or len(self._channels) >= self.config.max_connections
-        ):
-            return  # No answer: the SYN will come again.
-        iss, ts_offset = isn.initial_numbers(secret(), self.datagrams.sockname, key, now)
-        record = self._time_waits.pop(key)
-        if record is not None:
-            # RFC 9293 section 3.10.7.4 and RFC 6191: beyond anything of the old connection.
-            iss = max(unwrap(iss, record.snd_nxt), record.snd_nxt + 65537)
-        connection = open_passive(
+    def open_passive(
+        self, syn: Segment, addr: Address, iss: int, ts_offset: int, now: float
+    ) -> Connection:
+        """A connection in SYN-RECEIVED for `syn`, of which nobody else knows yet."""
+        return open_passive(
             self.config,
             iss=iss,
             syn=syn,
             now=now,
-            mss=self._routes.mss(addr),
+            mss=self.mss(addr),
             ts_offset=ts_offset,
-            default_mss=self._routes.default_mss,
+            default_mss=self.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
             path_mss=self._routes.path_mss(addr),
             ecn=self.datagrams.ecn,
         )
+
+    def admit(self, connection: Connection, addr: Address, listener: Listener) -> None:
+        """From now on `connection`, which `listener` has begun, is one of ours."""
         channel = Channel(connection, addr)
         channel.listener = listener
         listener.half_open += 1
-        self._channels[key] = channel
+        self._channels[channel.key] = channel
         self._touch(channel)
-        if self._tap is not None:
-            self._tap("<", syn, connection.state, now)
 
     def error_received(self, exc: Exception, addr: Address | None = None) -> None:
         """The system reports an error, of a send to `addr` if that is known.
@@ -367,8 +356,8 @@ class Engine(asyncio.DatagramProtocol):
     def _send(
         self, segment: Segment, mss: int, addr: Address | None, state: State, now: float
     ) -> None:
-        if self._tap is not None:
-            self._tap(">", segment, state, now)
+        if self.tap is not None:
+            self.tap(">", segment, state, now)
         pairs = codec.split(segment, mss or codec.MAX_SUPER)
         if self.datagrams.blocked:
             self._unsent.append((pairs, addr, segment.ecn > 0))
@@ -454,7 +443,7 @@ class Engine(asyncio.DatagramProtocol):
             return
         self.finished_at = now
         record = channel.connection.time_wait(now)
-        self._time_waits.add(channel.key, record)
+        self.time_waits.add(channel.key, record)
         self._deadlines.wake_up_at(record.deadline)
         self._remove(channel)
 
@@ -470,7 +459,7 @@ class Engine(asyncio.DatagramProtocol):
             channel.connection.handle_timeout(now)
             self._touch(channel)
         self._pump_touched(now)
-        self._deadlines.wake_up_at(self._time_waits.expire(now))
+        self._deadlines.wake_up_at(self.time_waits.expire(now))
         self._check_idle()
 
     # -- the end ---------------------------------------------------------------------------------
@@ -488,7 +477,7 @@ class Engine(asyncio.DatagramProtocol):
         self._pump_touched(self.clock())  # with them, the ACKs that have waited for company
         self.closed = True
         self._deadlines.close()
-        self._time_waits = TimeWaits(1)
+        self.time_waits = TimeWaits(1)
         self._unsent.clear()
         self._stalled.clear()
         self.datagrams.close()

@@ -8,8 +8,9 @@ from typing import Final
 
 from rudp.surroundings import random_bytes
 
-EPHEMERAL_PORTS: Final = range(49152, 65536)
-"""RFC 6056 section 3.2, RFC 6335 section 6: where a client's TCP port comes from."""
+EPHEMERAL_PORTS: Final = range(32768, 65536)
+"""Where a client's TCP port comes from: 15 bits to guess. RFC 6056 section 3.2 wants as large a
+range as there can be; the dynamic ports of RFC 6335 section 6 would be half of it."""
 
 
 def ephemeral_port(in_use: Callable[[int], bool]) -> int:

@@ -1,4 +1,4 @@
-"""Twenty thousand hostile datagrams at a live server, while somebody else uses it.
+"""Hostile datagrams at a live server, twenty thousand of each kind, while somebody else uses it.
 
 Nothing may be raised into the loop (`quiet_loop` sees to that), no connection of another may
 suffer, and what a stranger can make us keep or send is bounded.
@@ -14,12 +14,14 @@ import functools
 import gc
 import hashlib
 import itertools
+import os
 import random
 import socket
 import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,14 +51,19 @@ from .udp import until
 
 quiet_loop = peers.quiet_loop
 
-KINDS = ("garbage", "mutated", "acks", "resets", "syns")
-EACH = 4000
+MOST_ANSWERS = {"garbage": 0, "mutated": 3, "acks": 1, "resets": 0, "syns": 3}
+"""What may come back for a byte of each kind."""
+
+KINDS = tuple(MOST_ANSWERS)
+EACH = 20_000
 """Hostile datagrams of each kind."""
 BURST = 100
 """Datagrams at a time: no more than a small socket buffer takes."""
 
 BACKLOG = 50
-CONFIG = rudp.Config(backlog=BACKLOG, syn_ack_retransmissions=1, min_rto=0.02, initial_rto=0.02)
+CONFIG = rudp.Config(backlog=BACKLOG, min_rto=0.02, initial_rto=0.02)
+WITNESS = "127.0.0.2" if sys.platform == "linux" else HOST
+"""Not the attackers' host: theirs is soon not answered any more. Only Linux has others."""
 PORT = 80
 
 
@@ -125,13 +132,12 @@ class Attacker:
 
 
 @contextlib.contextmanager
-def attackers(target: Any) -> Iterator[dict[str, Attacker]]:
-    by_kind = {kind: Attacker(target) for kind in KINDS}
+def attacker(target: Any) -> Iterator[Attacker]:
+    them = Attacker(target)
     try:
-        yield by_kind
+        yield them
     finally:
-        for each in by_kind.values():
-            each.close()
+        them.close()
 
 
 @contextlib.asynccontextmanager
@@ -157,6 +163,15 @@ def held(endpoint: rudp.Endpoint) -> int:
     return sum(len(each) for each in values if isinstance(each, tables))
 
 
+def resident_memory() -> int:
+    """Bytes of memory that the process has; 0 where the system does not tell (not Linux)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 async def transfer(stream: Stream, stop: asyncio.Event) -> tuple[int, bool]:
     """Have pieces echoed until told to stop: how many bytes, and whether they came back whole."""
     reader, writer = stream
@@ -168,49 +183,47 @@ async def transfer(stream: Stream, stop: asyncio.Event) -> tuple[int, bool]:
         writer.write(piece)
         back.update(await reader.readexactly(len(piece)))
         total += len(piece)
+        await asyncio.sleep(0.002)  # the test is about the others
     return total, there.digest() == back.digest()
 
 
-async def test_twenty_thousand_hostile_datagrams_harm_nobody() -> None:
-    async with listening(echo) as endpoint, RawPeer.open() as witness:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_twenty_thousand_hostile_datagrams_harm_nobody(kind: str) -> None:
+    datagrams = hostile(kind)
+    if type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
+        datagrams = datagrams[: EACH // 5]  # the standard loop has seen all of them
+    async with listening(echo) as endpoint, RawPeer.open(WITNESS) as witness:
         stream = await connect(endpoint)
         await asked(stream, b"we were here before")
         stop = asyncio.Event()
         transferring = asyncio.create_task(transfer(stream, stop))
-        everything = {kind: hostile(kind) for kind in KINDS}
         most = 0
-        blocks = sys.getallocatedblocks()
-        with attackers(endpoint.sockname) as them:
-            for start in range(0, EACH, BURST):
-                for kind in KINDS:
-                    them[kind].send(everything[kind][start : start + BURST])
-                    await witness.fence(endpoint.sockname)  # all of them were looked at
+        blocks, resident = sys.getallocatedblocks(), resident_memory()
+        with attacker(endpoint.sockname) as them:
+            for start in range(0, len(datagrams), BURST):
+                them.send(datagrams[start : start + BURST])
+                await witness.fence(endpoint.sockname)  # all of them were looked at
                 most = max(most, channels(endpoint))
-                for each in them.values():
-                    each.listen()
+                them.listen()
             stop.set()
             total, whole = await transferring
-            await until(lambda: channels(endpoint) == 1)
-        # Nobody else has suffered.
-        assert total > 0
-        assert whole
-        newcomer = await connect(endpoint)
-        assert await asked(newcomer, b"served as ever") == b"served as ever"
-        await closed(stream, newcomer)
-
-        # What strangers can make us keep is bounded, and gone when they are.
-        assert most <= BACKLOG + 1
-        await until(lambda: channels(endpoint) == 0)
+            # Nobody else has suffered, and whoever comes now is served at once.
+            assert total > 0
+            assert whole
+            newcomer = await connect(endpoint)
+            assert await asked(newcomer, b"served as ever") == b"served as ever"
+            await closed(stream, newcomer)
+            # What strangers can make us keep is bounded, and gone when they are.
+            assert most <= BACKLOG + 1
+            await until(lambda: channels(endpoint) == 0)
         assert held(endpoint) < 10
         gc.collect()
-        assert sys.getallocatedblocks() - blocks < 20_000  # one for each would be as many
-
-        # What strangers can make us send is bounded by what they send. Only SYN-ACKs are repeated.
-        assert them["garbage"].came == 0
-        assert them["resets"].came == 0
-        assert 0 < them["acks"].came <= them["acks"].sent
-        for kind in ("mutated", "syns"):
-            assert them[kind].came <= (1 + CONFIG.syn_ack_retransmissions) * them[kind].sent
+        assert sys.getallocatedblocks() - blocks < len(datagrams) // 4
+        assert resident_memory() - resident < 32 * 1024 * 1024
+        # What strangers can make us send is bounded by what they send. Only SYN-ACKs are repeated,
+        # and no SYN is worth more than three.
+        assert them.came <= MOST_ANSWERS[kind] * them.sent
+        assert (them.came > 0) == (MOST_ANSWERS[kind] > 0)
 
 
 async def test_a_blind_attacker_who_knows_all_ports_cannot_touch_a_connection() -> None:
@@ -321,8 +334,8 @@ async def test_answers_do_not_pile_up_while_the_socket_takes_nothing() -> None:
 async def test_a_loop_with_other_work_still_drains_the_socket() -> None:
     got: list[Any] = []
     async with listening(echo, tap=lambda *told: got.append(told)) as endpoint:
-        with attackers(endpoint.sockname) as them:
-            them["acks"].send(hostile("acks")[:BURST])
+        with attacker(endpoint.sockname) as them:
+            them.send(hostile("acks")[:BURST])
             for _ in range(25):
                 time.sleep(0.001)  # noqa: ASYNC251 - somebody else's callback
                 await asyncio.sleep(0)

@@ -151,7 +151,7 @@ async def test_a_loop_with_other_work_still_drains_the_socket() -> None:
         nonlocal got
         got += direction == "<"
 
-    endpoint.engine._tap = count
+    endpoint.engine.tap = count
     async with RawPeer.open() as peer:
         peer.send(endpoint.sockname, *[Segment(i, 9, 0, 0, ACK, 0) for i in range(100, 220)])
         for _ in range(25):

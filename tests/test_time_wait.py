@@ -175,7 +175,7 @@ async def test_one_connection_after_another_to_a_peer_uses_one_socket(
         assert files() == before + 1
         assert len(names) == 5  # by the TCP ports inside
         (engine,) = {engine for engine in engines() if engine.reusable}
-        assert len(engine._time_waits) == 5
+        assert len(engine.time_waits) == 5
         # The second of two at a time has a socket of its own, since the first one's is in use.
         streams = [await rudp.open_connection(*endpoint.sockname) for _ in range(2)]
         assert files() == before + 2

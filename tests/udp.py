@@ -101,9 +101,9 @@ async def open_own() -> AsyncIterator[Callable[..., Datagrams]]:
         layer.abort()
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], timeout: float = 5.0) -> None:
     """Let the loop run until something has arrived: the kernel gives no event for that."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(timeout):
         while not condition():
             await asyncio.sleep(0.001)
 

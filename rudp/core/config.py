@@ -95,7 +95,8 @@ class Config:
     """Seconds that SYNs are sent for before the attempt fails (MUST-23: at least 3 minutes by
     default)."""
     syn_ack_retransmissions: int = 5
-    """How often an unanswered SYN-ACK is repeated."""
+    """How often an unanswered SYN-ACK is repeated. Each SYN of the peer is worth three datagrams
+    altogether, since its address may be forged."""
     keepalive: Keepalive | None = None
     """Keepalive probes; off by default (MUST-25)."""
     user_timeout: float | None = None
@@ -135,8 +136,8 @@ class Config:
 
     # Limits of an endpoint -----------------------------------------------------------------
     backlog: int = 100
-    """Most connections of a listener whose handshake is not complete; further SYNs are
-    discarded."""
+    """Most connections of a listener whose handshake is not complete; further SYNs are answered by
+    SYN cookies (RFC 4987), and nothing of them is kept."""
     max_connections: int = 65536
     """Most connections of an endpoint."""
     max_time_wait: int = 16384

@@ -37,6 +37,7 @@ from rudp.core.state import (
     ON_FIN_ACKED,
     ON_FIN_QUEUED,
     ON_FIN_RECEIVED,
+    SYN_RCVD,
     SYN_SENT,
     TIME_WAIT,
     TRANSITIONS,
@@ -111,7 +112,8 @@ class Connection:
         self.last_ack_sent = 0  # Last.ACK.sent of RFC 7323 section 4.3
         # Timers: moments, infinite when off
         repeats = config.syn_ack_retransmissions if passive else math.inf
-        self.handshake = Handshake(now, config.connect_timeout, repeats)
+        allowance = handshake.MAX_ANSWERS if passive else math.inf
+        self.handshake = Handshake(now, config.connect_timeout, repeats, allowance)
         self.keepalive: KeepaliveTimer | None = None
         self.end_deadline = math.inf  # of FIN-WAIT-2 after a full close, and of TIME-WAIT
         self.last_heard = now
@@ -209,7 +211,10 @@ class Connection:
             # RFC 9293 section 3.10.5: <SEQ=SND.NXT><CTL=RST>. Deviation: also in SYN-SENT, since
             # our socket may be gone before the SYN-ACK comes that the RST would have to answer; and
             # in CLOSING and LAST-ACK, where the peer may still wait for data that is dropped now.
-            self.out.append(self.reset(self.snd.nxt, reason))
+            if self.state is SYN_RCVD and self.passive:
+                reason = ""  # the peer's address may be forged: it gets no more than a SYN is worth
+            if self.state is not SYN_RCVD or self.handshake.allowance > 0:
+                self.out.append(self.reset(self.snd.nxt, reason))
         self.user_closed = True
         self.rcv.clear()
         self.end(error)
@@ -252,7 +257,7 @@ class Connection:
             self.rcv.ack_now = True
         if self.handshake.deadline <= now:
             snd.rtt.back_off()
-            if not self.handshake.on_timeout(now):
+            if not self.handshake.on_timeout(now, snd.rtt.rto):
                 self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
         if snd.give_up_deadline <= now:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))

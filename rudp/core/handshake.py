@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 MAX_SHIFT: Final = 14
 """RFC 7323 section 2.3: a larger shift count is to be taken for this one."""
 
+MAX_ANSWERS: Final = 3
+"""Datagrams that a SYN is worth, SYN-ACKs for the most part. Its sender's address may be forged,
+and no SYN-ACK is larger than its SYN: so whoever really has the address gets no more than three
+times what was sent in his name (as RFC 9000 section 8)."""
+
+UNKNOWN: Final = math.inf
+"""When a SYN-ACK went out of which nothing was kept."""
+
 TIMESTAMP_BYTES: Final = 12
 """What the timestamps option takes in every header, with its padding."""
 
@@ -37,6 +45,7 @@ class Handshake:
     """When our SYN was sent, when it is due again, and when that is given up."""
 
     __slots__ = (
+        "allowance",
         "deadline",
         "due",
         "give_up",
@@ -46,7 +55,10 @@ class Handshake:
         "sent_at",
     )
 
-    def __init__(self, now: float, timeout: float, max_retransmissions: float) -> None:
+    def __init__(
+        self, now: float, timeout: float, max_retransmissions: float, allowance: float
+    ) -> None:
+        self.allowance = allowance  # datagrams that may go out unless the peer says something
         self.repeated = False  # because the peer's SYN came again
         self.due = False  # a SYN or SYN-ACK goes out at the next opportunity
         self.sent_at = now
@@ -63,15 +75,19 @@ class Handshake:
     def on_sent(self, now: float, rto: float) -> None:
         """The SYN or SYN-ACK has gone out."""
         self.due = False
+        self.allowance -= 1
         self.sent_at = now
         self.deadline = min(now + rto, max(now, self.give_up))
 
-    def on_timeout(self, now: float) -> bool:
-        """The timer expired: True if the SYN is to be sent again, False to give up."""
+    def on_timeout(self, now: float, rto: float) -> bool:
+        """The timer expired: True to go on, with another SYN if there may be one; False to give up.
+        """
         if now >= self.give_up or self.retransmissions >= self.max_retransmissions:
             return False
         self.retransmissions += 1
-        self.due = True
+        self.due = self.allowance > 0
+        if not self.due:
+            self.deadline = min(now + rto, max(now, self.give_up))
         return True
 
     def stop(self) -> None:
@@ -92,7 +108,9 @@ def syn_segment(c: Connection) -> Segment:
     # RFC 7323 section 2.2: the window of a SYN is never scaled.
     wnd = min(c.rcv.buffer, MAX_WINDOW_FIELD)
     seg = Segment(c.local_port, c.peer_port, c.snd.iss, c.rcv.nxt, flags, wnd)
-    seg.mss = c.mss
+    # Deviation: RFC 9293 section 3.7.1, SHLD-5, wants the MSS in every SYN. In answer to a SYN
+    # without it a SYN-ACK would be larger than what it answers, and we an amplifier.
+    seg.mss = c.mss if c.peer_mss is not None or not c.passive else None
     seg.window_scale = c.rcv_shift if c.window_scaling else None
     seg.sack_permitted = c.sack
     return seg
@@ -108,6 +126,13 @@ def accept_syn(c: Connection, seg: Segment, now: float) -> None:
     c.snd.wl1 = seg.seq
     c.set_state(SYN_RCVD)
     c.handshake.begin(now, c.snd.rtt.rto)
+
+
+def syn_ack_was_sent(c: Connection) -> None:
+    """The SYN-ACK of `c`, in SYN-RECEIVED, went out before there was a `c` (`syn_cookie`)."""
+    c.handshake.stop()
+    c.handshake.sent_at = UNKNOWN
+    c.last_ack_sent = c.rcv.nxt
 
 
 def _negotiate(c: Connection, seg: Segment, now: float) -> None:
@@ -175,6 +200,7 @@ def trim_syn(c: Connection, seg: Segment, now: float) -> bool:
         return True
     if not seg.flags & ACK:
         # It has not seen our SYN-ACK, which will echo the newer timestamp.
+        c.handshake.allowance += MAX_ANSWERS
         if c.timestamps is not None and seg.ts_val is not None:
             c.timestamps.start(seg.ts_val, now)
         c.ecn = c.ecn and offers_ecn(seg)
@@ -201,8 +227,10 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
     sent_at = handshake.sent_at
     if lost or handshake.repeated:
         sent_at = -1.0 if c.timestamps is None else c.timestamps.sent_at(seg.ts_ecr, now)
+    if sent_at == UNKNOWN:
+        pass  # no sample, but no loss either
     # An echo of an earlier SYN tells how long we waited, not how long the path is.
-    if sent_at >= handshake.sent_at - TICK:
+    elif sent_at >= handshake.sent_at - TICK:
         snd.rtt.sample(now - sent_at)
     else:
         snd.rtt.restart_after_syn_timeout()

@@ -27,8 +27,13 @@ def initial_numbers(
     on rising from one connection to the next, which is what lets a SYN reuse a pair in TIME-WAIT
     (RFC 6191).
     """
-    peer, local_port, peer_port = key
-    pair = f"{local[0]} {local[1]} {local_port} {peer[0]} {peer[1]} {peer_port}"
     # Two parts of one digest say nothing of each other.
-    f, ts_offset = _TWO_NUMBERS.unpack(blake2s(pair.encode(), key=secret, digest_size=8).digest())
+    digest = blake2s(pair_name(local, key), key=secret, digest_size=8).digest()
+    f, ts_offset = _TWO_NUMBERS.unpack(digest)
     return (int(now / TICK) + f) & 0xFFFFFFFF, ts_offset
+
+
+def pair_name(local: tuple[Any, ...], key: tuple[tuple[Any, ...], int, int]) -> bytes:
+    """A pair of sockets as bytes, which no other pair has."""
+    peer, local_port, peer_port = key
+    return f"{local[0]} {local[1]} {local_port} {peer[0]} {peer[1]} {peer_port}".encode()

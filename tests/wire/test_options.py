@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pytest
 
+from rudp.core.codec import HEADER, encode
 from rudp.core.config import Config
-from rudp.core.connection import open_active
-from rudp.core.segment import ACK, SYN, Segment
+from rudp.core.connection import open_active, open_passive
+from rudp.core.segment import ACK, CWR, ECE, SYN, Segment
 from rudp.core.state import ESTABLISHED, SYN_RCVD, SYN_SENT
 from tests.wire.scripted import ISS, LOCAL_PORT, PEER_ISS, PEER_PORT, Script
 
@@ -78,9 +79,32 @@ def test_a_passive_open_answers_with_what_the_syn_offered(script: Script) -> Non
     assert script.state is SYN_RCVD
 
 
-def test_a_passive_open_answers_a_bare_syn_with_its_mss_only(script: Script) -> None:
+def test_a_passive_open_answers_a_bare_syn_with_a_bare_syn_ack(script: Script) -> None:
+    # Anything more would be more than was sent in the name of that address.
     script.passive("< S 0:0(0) win 65535")
-    script.expect("> S. 0:0(0) ack 1 win 65535 <mss 1460>")
+    script.expect("> S. 0:0(0) ack 1 win 65535")
+
+
+@pytest.mark.parametrize("offer", range(16))
+def test_a_syn_ack_is_never_larger_than_its_syn(offer: int) -> None:
+    # However densely the peer packs its options: mss 4 bytes, sackOK 2, timestamps 10, wscale 3.
+    sizes = [size for bit, size in enumerate((4, 2, 10, 3)) if offer >> bit & 1]
+    densest = HEADER + (sum(sizes) + 3) // 4 * 4
+    syn = Segment(
+        4000,
+        80,
+        2**32 - 1,
+        0,
+        SYN | ECE | CWR,
+        65535,
+        mss=1460 if offer & 1 else None,
+        sack_permitted=bool(offer & 2),
+        ts_val=77 if offer & 4 else None,
+        window_scale=7 if offer & 8 else None,
+    )
+    connection = open_passive(Config(), iss=1, syn=syn, now=1.0, mss=1460, ecn=True)
+    (syn_ack,) = connection.segments_to_send(1.0)
+    assert len(encode(syn_ack)) <= densest
 
 
 def test_a_passive_open_does_not_agree_to_what_is_turned_off(script: Script) -> None:
