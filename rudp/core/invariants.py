@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Flight
+from rudp.core.reassembly import JOIN
 from rudp.core.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -97,7 +98,7 @@ def _check_receiver(rcv: Receiver) -> None:
     if rcv._ready:
         assert 0 <= rcv._offset < len(rcv._ready[0]), "the first piece has been read"
     held = rcv._held
-    _check_reassembly(held)
+    _check_reassembly(rcv, held)
     if held:
         assert held._lefts[0] > rcv.nxt, f"what is held at {held._lefts[0]} is in order"
         assert held._ends[-1] <= rcv.edge, f"what is held up to {held._ends[-1]} was not asked for"
@@ -111,19 +112,19 @@ def _check_receiver(rcv: Receiver) -> None:
     assert rcv.buffer <= limit, f"a buffer of {rcv.buffer} is more than {limit}"
 
 
-def _check_reassembly(held: Reassembly) -> None:
+def _check_reassembly(rcv: Receiver, held: Reassembly) -> None:
     ranges = list(zip(held._lefts, held._ends, strict=True))
     assert len(ranges) <= held.limit, f"{len(ranges)} ranges are held, {held.limit} may be"
     assert all(left < end for left, end in ranges), f"a range is empty: {ranges}"
     assert all(a[1] < b[0] for a, b in pairwise(ranges)), f"ranges overlap or touch: {ranges}"
-    size = sum(len(piece) for piece in held._pieces)
+    sizes = [[len(piece) for piece in pieces] for pieces in held._pieces]
+    size = sum(map(sum, sizes))
     assert held.bytes == size, f"{held.bytes} bytes are held by the count, and {size} are"
-    assert held.bytes == sum(end - left for left, end in ranges), "the ranges are not the pieces"
-    pieces = [
-        (start, start + len(piece))
-        for start, piece in zip(held._starts, held._pieces, strict=True)
-    ]
-    assert all(a[1] <= b[0] for a, b in pairwise(pieces)), "pieces overlap"
+    assert [sum(each) for each in sizes] == [end - left for left, end in ranges], (
+        f"the ranges are {ranges}, the pieces in them {sizes}"
+    )
+    for each in [*sizes, [len(piece) for piece in rcv._ready]]:
+        assert all(a + b > JOIN for a, b in pairwise(each)), f"small pieces are neighbours: {each}"
 
 
 # -- the send half -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -113,6 +114,12 @@ def more(amount: int) -> Callable[[int], int]:
     return lambda old: old + amount
 
 
+def split_ready(c: Connection) -> None:
+    """What is readable comes in small pieces."""
+    c.rcv._ready = deque([b"a", b"b"])
+    c.rcv.readable = c.rcv.bytes_received = 2
+
+
 SENDER = [
     (set_("state", State.FIN_WAIT_1), "no FIN is queued in FIN-WAIT-1"),
     (set_("state", State.FIN_WAIT_2), "our FIN is not acknowledged in FIN-WAIT-2"),
@@ -158,6 +165,7 @@ RECEIVER = [
     (set_("rcv._held._lefts", lambda lefts: [left - 1 for left in lefts]), "the pieces"),
     (set_("rcv._held._ends", lambda ends: [*ends[:-1], 0]), "a range is empty"),
     (set_("rcv._held.bytes", more(1)), "bytes are held by the count"),
+    (split_ready, "small pieces are neighbours"),
     (set_("rcv._held.limit", 1), "ranges are held, 1 may be"),
     (set_("rcv.nxt", more(1000)), "is in order"),
     (set_("rcv.edge", more(-(131072 - 2000))), "was not asked for"),
