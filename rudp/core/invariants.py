@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Flight
 from rudp.core.reassembly import JOIN
+from rudp.core.scoreboard import MAX_RUN
 from rudp.core.state import (
     CLOSE_WAIT,
     CLOSED,
@@ -178,7 +179,9 @@ def _check_scoreboard(board: Scoreboard, una: int, nxt: int) -> None:
         assert said == size, f"{said} bytes are {name} by the count, and {size} are"
     assert board.high_sacked <= nxt, f"the peer has {board.high_sacked}, which never went out"
     lost = [each.start for each in flights if each.state == LOST]
-    assert not lost or board._hint <= lost[0], f"lost data at {lost[0]} is overlooked"
+    heap = board._lost_at
+    assert set(lost) <= set(heap), f"lost data is overlooked: {set(lost) - set(heap)}"
+    assert len(heap) <= 2 * len(board._flights) + MAX_RUN, f"{len(heap)} places of lost data"
     _check_order(board, flights)
 
 

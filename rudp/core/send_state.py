@@ -128,6 +128,9 @@ class SendState:
         if not tail:
             return length
         idle = self.nxt == self.una
+        if self.board.full:
+            # A peer that acknowledges nothing must not have us keep a record for each byte.
+            return length - tail
         if length == unsent:
             # Rule 2: all that there is. Nagle holds a small segment while data is on its way;
             # nothing follows a FIN, so nothing is worth waiting for.
@@ -243,9 +246,11 @@ class SendState:
         self.persist_deadline = math.inf
         self.give_up_deadline = math.inf
         self._probe = 0
-        self.timeouts = 0
-        if heard:
+        if heard and self.timeouts:
+            # Only what a probe has shown not to be taken: a peer that opens and shuts its window
+            # with each ACK would have us send all of it again each time.
             self.loss.window_opened()
+        self.timeouts = 0
 
     def _disarm(self) -> None:
         self.rto_deadline = self.loss_deadline = math.inf

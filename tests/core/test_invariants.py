@@ -151,7 +151,8 @@ SENDER = [
     (set_("snd.board.lost", more(1)), "bytes are lost by the count"),
     (set_("snd.board.sacked", more(1)), "bytes are SACKed by the count"),
     (set_("snd.board.high_sacked", 2**40), "which never went out"),
-    (set_("snd.board._hint", 2**40), "is overlooked"),
+    (lambda c: c.snd.board._lost_at.clear(), "lost data is overlooked"),
+    (lambda c: c.snd.board._lost_at.extend([9] * 100), "places of lost data"),
     (set_("snd.loss.calm", True), "recovery is calm, and"),
     (set_("snd.loss.rack.newest", 2**40), "something has arrived that was never sent"),
     (set_("snd.loss.undo._starts", [7] * 1025), "retransmissions are waited for"),
@@ -220,6 +221,6 @@ def test_what_is_linked_in_the_wrong_order_is_said() -> None:
         invariants.check(a)
     a.snd.board.newest = third
     third.state = LOST
-    a.snd.board.pipe, a.snd.board.lost, a.snd.board._hint = 2000, 1000, third.start
+    a.snd.board.pipe, a.snd.board.lost, a.snd.board._lost_at = 2000, 1000, [third.start]
     with pytest.raises(AssertionError, match="what is linked is not in flight"):
         invariants.check(a)
