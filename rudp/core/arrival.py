@@ -45,9 +45,7 @@ def segment_arrives(c: Connection, seg: Segment, now: float) -> None:
         syn_sent(c, seg, now)
         return
     if c.state is CLOSED:
-        answer = stray.answer_closed(seg)
-        if answer is not None:
-            c.out.append(answer)
+        c.answer(stray.answer_closed(seg))
         return
     seg.seq = unwrap(seg.seq, c.rcv.nxt)
     seg.ack = unwrap(seg.ack, c.snd.una)
@@ -152,7 +150,7 @@ def _check_ack(c: Connection, seg: Segment, shift: int, now: float) -> bool:
     if c.state is SYN_RCVD:
         if not snd.una < seg.ack <= snd.nxt:
             # "form a reset segment <SEQ=SEG.ACK><CTL=RST> and send it"
-            c.out.append(Segment(c.local_port, c.peer_port, seg.ack, 0, RST, 0))
+            c.answer(Segment(c.local_port, c.peer_port, seg.ack, 0, RST, 0))
             return False
         establish(c, seg, seg.wnd << shift, now)
     if not snd.una - snd.max_wnd <= seg.ack <= snd.nxt:

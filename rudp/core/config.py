@@ -101,7 +101,9 @@ class Config:
     """Keepalive probes; off by default (MUST-25)."""
     user_timeout: float | None = None
     """Seconds that data may stay unacknowledged, or that a peer may keep its window shut, before
-    the connection is aborted (RFC 5482). None: `r2` for lost data, no limit for a shut window."""
+    the connection is aborted (RFC 5482). So is one whose window is so small that it takes less than
+    a segment in that time. None: `r2` for lost data, and no limit for a window that is shut or
+    small as long as the peer answers (MUST-37): a server for strangers should set one."""
     fin_wait_2_timeout: float = 60.0
     """Seconds that a fully closed connection waits for the peer's FIN."""
     msl: float = 30.0

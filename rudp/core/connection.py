@@ -50,6 +50,10 @@ from rudp.core.timestamps import Timestamps
 CHALLENGE_INTERVAL: Final = 0.5
 """Seconds between ACKs that answer segments which prove nothing (RFC 5961 section 7)."""
 
+MAX_ANSWERS: Final = 16
+"""Segments that may wait to go out before what proves nothing gets no more RSTs: while the socket
+takes none, a peer must not have them pile up."""
+
 MAX_REASON: Final = 128
 """Most bytes of text in a RST (SHLD-2)."""
 
@@ -312,6 +316,11 @@ class Connection:
         text = reason.encode("ascii", "replace")[:MAX_REASON]
         flags = RST if self.state is SYN_SENT else RST | ACK
         return Segment(self.local_port, self.peer_port, seq, self.rcv.nxt, flags, 0, text)
+
+    def answer(self, seg: Segment | None) -> None:
+        """Send `seg`, which answers something that is not acceptable: there may be no end of it."""
+        if seg is not None and len(self.out) < MAX_ANSWERS:
+            self.out.append(seg)
 
     def challenge(self, now: float) -> None:
         """Answer a segment that proves nothing with an ACK, seldom (RFC 5961 sections 3 to 7)."""

@@ -166,9 +166,7 @@ def syn_sent(c: Connection, seg: Segment, now: float) -> None:
     if seg.flags & ACK:
         if seg.ack <= snd.iss or seg.ack > snd.nxt:
             # "send a reset (unless the RST bit is set, if so drop the segment and return)"
-            answer = stray.answer_closed(seg)
-            if answer is not None:
-                c.out.append(answer)
+            c.answer(stray.answer_closed(seg))
             return
         acceptable = True
     # "Second, check the RST bit"

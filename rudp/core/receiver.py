@@ -18,7 +18,7 @@ from collections import deque
 from typing import Final
 
 from rudp.core.config import Config
-from rudp.core.reassembly import Reassembly
+from rudp.core.reassembly import JOIN, RANGE_COST, Reassembly
 
 INITIAL_BUFFER: Final = 131072
 """Receive buffer that autotuning starts with, in bytes."""
@@ -63,7 +63,9 @@ class Receiver:
         self.discarding = False  # nobody will read: window and buffer stay as they are
         self._ready = _NOTHING
         self._offset = 0  # bytes of the first ready piece that were read
-        self._held = Reassembly(config.max_reassembly_ranges)
+        self._held = Reassembly(
+            min(config.max_reassembly_ranges, config.receive_buffer // RANGE_COST)
+        )
         self._socket_buffer = socket_buffer
         self.max_window = MAX_WINDOW_FIELD  # what the window field can say, scaled
         self.buffer = config.receive_buffer
@@ -138,15 +140,13 @@ class Receiver:
         self.duplicate_acks = 0  # they would repeat an ACK that is out of date now
         if self._held.bytes:
             data = self._beside_held(data)
-        if self._ready is _NOTHING:
-            self._ready = deque()
-        self._ready.append(data)
+        self._queue(data)
         length = len(data)
         if self._held.bytes:
             # RFC 5681 section 4.2: a segment that fills a gap is acknowledged at once.
             self.ack_now = True
             for piece in self._held.take(self.nxt + length):
-                self._ready.append(piece)
+                self._queue(piece)
                 length += len(piece)
         self.nxt += length
         self.readable += length
@@ -161,6 +161,16 @@ class Receiver:
             self.ack_now = True
         elif self.ack_deadline == math.inf:
             self.ack_deadline = now + self.config.delayed_ack
+
+    def _queue(self, data: bytes) -> None:
+        """`data` can be read. Small pieces that wait are joined: see `reassembly.JOIN`."""
+        ready = self._ready
+        if ready is _NOTHING:
+            ready = self._ready = deque()
+        if ready and len(ready[-1]) + len(data) <= JOIN:
+            ready[-1] += data
+        else:
+            ready.append(data)
 
     def _beside_held(self, data: bytes) -> bytes:
         """What of `data` at RCV.NXT comes before all that is held; the rest joins that."""

@@ -49,7 +49,7 @@ class LossRecovery:
     """One connection's. `cc` and `mss` are there once the options are agreed on."""
 
     __slots__ = (
-        "_credit", "_echoed", "_ecn_point", "_reduced_at", "board", "calm", "cc", "cwr",
+        "_credit", "_echoed", "_ecn_point", "_reduced_at", "_undone", "board", "calm", "cc", "cwr",
         "delivered", "delivered_ce", "dsack_bytes", "dsacks", "dup_acks", "ecn", "force", "limited",
         "mss", "newly_lost", "news", "point", "probe", "rack", "rate", "retransmitted", "rtt",
         "sack", "sample", "state", "timeouts", "undo",
@@ -79,6 +79,9 @@ class LossRecovery:
         self._echoed = -1.0  # when what the last ACK echoes went out; -1.0: not known
         self._credit = 0  # bytes that duplicate ACKs without SACK told of in advance
         self._reduced_at = -math.inf  # when congestion control was told of a loss last
+        # SND.NXT at the last undo. Until that is acknowledged there is no other: it costs a look at
+        # all that is in flight, and a peer would have a recovery begin and undone by every ACK.
+        self._undone = -1
         # ECN (RFC 3168)
         self.ecn = False
         self.cwr = False  # CWR is to go out with the next new data
@@ -131,7 +134,10 @@ class LossRecovery:
             # RFC 8985 section 7.4.2: "Invoke congestion control" as for a loss that is over.
             self.cc.on_loss(flight_size, now)
             self.cc.on_recovered(now)
-        if self.undo.going_on and self._mistaken(seg, una, dsack, timestamps):
+        if self.undo.going_on and ack > self._undone and self._mistaken(
+            seg, una, dsack, timestamps
+        ):
+            self._undone = nxt
             self._undo(now)
         ended = self._end(ack, now)
         if self.sack:

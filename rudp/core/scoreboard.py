@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from itertools import islice
 from operator import attrgetter
 from typing import Final
@@ -31,6 +32,10 @@ from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Arrivals, Flight
 MAX_SACK_BLOCKS: Final = 4
 """A header holds no more; a peer's ACK never costs more than this many look-ups."""
 
+MAX_RUN: Final = 64
+"""Most lost flights that are looked at for one segment that goes out again. That many full ones
+are more than a super-segment; of tiny ones it does not take more."""
+
 _start = attrgetter("start")
 
 
@@ -40,7 +45,7 @@ class Scoreboard:
     __slots__ = (
         "_flights",
         "_gone",
-        "_hint",
+        "_lost_at",
         "high_sacked",
         "limit",
         "lost",
@@ -64,7 +69,9 @@ class Scoreboard:
         self.oldest: Flight | None = None  # of what is in flight, by the last transmission
         self.newest: Flight | None = None
         self.sends = 0  # transmissions so far
-        self._hint = 0  # no lost flight starts below this
+        # A heap: where lost flights start, and maybe others that were lost once. Whoever makes the
+        # first one come and go must not have us look for the next one all over again.
+        self._lost_at: list[int] = []
 
     @property
     def flights(self) -> list[Flight]:
@@ -76,6 +83,11 @@ class Scoreboard:
         """The flight at `snd.una`."""
         flights = self._flights
         return flights[self._gone] if flights else None
+
+    @property
+    def full(self) -> bool:
+        """There are as many flights as SACKs may make of them."""
+        return len(self._flights) - self._gone >= self.limit
 
     # -- what we did -----------------------------------------------------------------------------
 
@@ -102,7 +114,6 @@ class Scoreboard:
                 self._absorb(index, end)
             else:
                 self._split(index, end)
-        self._hint = flight.end
         flight.state = IN_FLIGHT
         self.lost -= flight.end - flight.start
         self.pipe += flight.end - flight.start
@@ -128,12 +139,22 @@ class Scoreboard:
         """The first flight that is lost and was not sent again since."""
         if not self.lost:
             return None
-        flights = self._flights
-        index = max(self._gone, self._index(self._hint))
-        while flights[index].state != LOST:
-            index += 1
-        self._hint = flights[index].start
-        return flights[index]
+        flights, heap = self._flights, self._lost_at
+        una = flights[self._gone].start
+        while True:
+            start = heap[0]
+            if start >= una:
+                flight = flights[self._index(start)]
+                if flight.start == start and flight.state == LOST:
+                    return flight
+            heappop(heap)
+
+    def _note_lost(self, start: int) -> None:
+        """A lost flight starts there."""
+        heap = self._lost_at
+        heappush(heap, start)
+        if len(heap) > 2 * len(self._flights) + MAX_RUN:  # most of it is out of date
+            self._lost_at = [each.start for each in self.flights if each.state == LOST]
 
     def lost_run(self, flight: Flight, limit: int) -> int:
         """Where the lost data ends that begins with `flight`; no further than `limit` bytes on."""
@@ -142,7 +163,8 @@ class Scoreboard:
             return flight.start + limit
         flights = self._flights
         index = self._index(flight.start) + 1
-        while index < len(flights) and flights[index].state == LOST:
+        stop = min(len(flights), index + MAX_RUN)
+        while index < stop and flights[index].state == LOST:
             end = flights[index].end
             if end - flight.start >= limit:
                 return flight.start + limit
@@ -193,6 +215,8 @@ class Scoreboard:
                 self._arrived(flight, length, news)
             if flight.end > una:
                 flight.start = una
+                if flight.state == LOST:
+                    self._note_lost(una)
                 break
             if flight.state == IN_FLIGHT:
                 self._unlink(flight)
@@ -294,7 +318,7 @@ class Scoreboard:
         self._unlink(flight)
         self.pipe -= length
         self.lost += length
-        self._hint = min(self._hint, flight.start)
+        self._note_lost(flight.start)
         return length
 
     def mark_head_lost(self, mss: int) -> int:
@@ -313,18 +337,26 @@ class Scoreboard:
             return 0
         # RFC 2018 section 8, RFC 6675 section 5.1: if the peer claims to have the very first
         # byte and does not acknowledge it, it has reneged; believe no SACK that came before.
-        reneged = head.state == SACKED
+        if head.state == SACKED:
+            self._disbelieve()
         marked = 0
+        flight = self.oldest
+        while flight is not None:
+            newer = flight.newer
+            marked += self.lose(flight)
+            flight = newer
+        return marked
+
+    def _disbelieve(self) -> None:
+        """What was SACKed is in flight; when it arrived is not known."""
         for flight in self.flights:
-            if flight.state == SACKED and reneged:
+            if flight.state == SACKED:
                 self.sacked -= flight.end - flight.start
                 self.pipe += flight.end - flight.start
                 flight.state = IN_FLIGHT
-                flight.retransmitted = True  # when it arrived is not known
+                flight.retransmitted = True
                 flight.first, flight.first_sent_at = flight.number, flight.sent_at
-            if flight.state == IN_FLIGHT:
-                marked += self.lose(flight)
-        return marked
+                self._link_after(None, flight)
 
     def revive(self) -> None:
         """Nothing was lost after all: what was not sent again yet is in flight as before."""
@@ -338,6 +370,7 @@ class Scoreboard:
                 flight.state = IN_FLIGHT
             if flight.state == IN_FLIGHT:
                 in_flight.append(flight)
+        self._lost_at.clear()
         in_flight.sort(key=lambda flight: (flight.number, flight.end))
         self.oldest = self.newest = None
         last: Flight | None = None
@@ -354,6 +387,7 @@ class Scoreboard:
                 flight.older = flight.newer = None  # leave the garbage collector no cycles
         flights.clear()
         self._gone = 0
+        self._lost_at.clear()
         self.oldest = self.newest = None
         self.pipe = self.lost = self.sacked = 0
 
@@ -438,6 +472,8 @@ class Scoreboard:
         self._flights.insert(index + 1, rest)
         if flight.state == IN_FLIGHT:
             self._link_after(flight, rest)
+        elif flight.state == LOST:
+            self._note_lost(seq)
 
     def _absorb(self, index: int, end: int) -> None:
         """Let the lost flight at `index` go on up to `end`, in place of those behind it."""

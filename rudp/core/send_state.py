@@ -32,7 +32,8 @@ class SendState:
     """SND.UNA, SND.NXT, SND.WND and what hangs on them. Sequence numbers are unbounded."""
 
     __slots__ = (
-        "_pacer", "_patience", "_persist_interval", "_probe", "board", "buffer", "config",
+        "_pacer", "_patience", "_persist_interval", "_probe", "_starved_at", "_starved_end",
+        "_starved_una", "board", "buffer", "config",
         "fin_queued", "give_up_deadline", "held_back", "iss", "loss", "loss_deadline", "max_wnd",
         "mss", "nodelay", "nxt", "persist_deadline", "rto_deadline", "rtt", "timeouts", "una",
         "wl1", "wl2", "wnd",
@@ -66,6 +67,9 @@ class SendState:
         self._persist_interval = 0.0
         # Seconds until a peer that says nothing is given up: RFC 5482, else R2.
         self._patience = config.user_timeout or config.r2
+        # Since when the window was too small, and SND.UNA and the end of what was written then
+        self._starved_at = 0.0
+        self._starved_una = self._starved_end = iss
         self._probe = 0  # a timer allows one transmission
         self.timeouts = 0  # expiries since the last progress
 
@@ -128,6 +132,9 @@ class SendState:
         if not tail:
             return length
         idle = self.nxt == self.una
+        if self.board.full:
+            # A peer that acknowledges nothing must not have us keep a record for each byte.
+            return length - tail
         if length == unsent:
             # Rule 2: all that there is. Nagle holds a small segment while data is on its way;
             # nothing follows a FIN, so nothing is worth waiting for.
@@ -222,10 +229,20 @@ class SendState:
         # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
         # the user set a limit.
         if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
-            patience = self._patience
-            after_probe = self.persist_deadline + min(patience, self._persist_interval)
-            self.give_up_deadline = max(now + patience, after_probe)
+            self.give_up_deadline = self._end_of_patience(now)
         self.rto_deadline = self.loss_deadline = math.inf
+
+    def _end_of_patience(self, now: float) -> float:
+        """When a peer is given up whose window is shut now."""
+        patience = self._patience
+        goes_on = self.una < self._starved_end and self.una - self._starved_una < self.mss
+        if goes_on and self.config.user_timeout is not None:
+            # It takes an octet now and then: of what was there in the beginning something is still
+            # not acknowledged, and what is has not made up a segment.
+            return self._starved_at + patience
+        self._starved_at, self._starved_una, self._starved_end = now, self.una, self.buffer.end
+        after_probe = self.persist_deadline + min(patience, self._persist_interval)
+        return max(now + patience, after_probe)
 
     def _stuck(self) -> bool:
         """Only a probe can get on: the window is shut, or too small to be worth a segment."""
@@ -243,9 +260,11 @@ class SendState:
         self.persist_deadline = math.inf
         self.give_up_deadline = math.inf
         self._probe = 0
-        self.timeouts = 0
-        if heard:
+        if heard and self.timeouts:
+            # Only what a probe has shown not to be taken: a peer that opens and shuts its window
+            # with each ACK would have us send all of it again each time.
             self.loss.window_opened()
+        self.timeouts = 0
 
     def _disarm(self) -> None:
         self.rto_deadline = self.loss_deadline = math.inf

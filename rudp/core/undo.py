@@ -18,7 +18,8 @@ from bisect import bisect_left
 from typing import Final
 
 MAX_OWED: Final = 1024
-"""Most retransmissions of one recovery that DSACKs are waited for; with more it is not undone."""
+"""Most retransmissions of one recovery, and pieces that DSACKs have left of them, that DSACKs are
+waited for; with more it is not undone."""
 
 # The steps of F-RTO.
 FRTO_OFF: Final = 0
@@ -88,4 +89,10 @@ class Undo:
                 starts.insert(index, start)
                 ends.insert(index, left)
                 index += 1
+        if len(starts) > MAX_OWED:
+            # DSACKs of single bytes cut each retransmission into as many pieces.
+            starts.clear()
+            ends.clear()
+            self._twice = True
+            return False
         return not starts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rudp.core.reassembly import Reassembly
+from rudp.core.reassembly import JOIN, Reassembly
 
 NXT = 2**32 - 20
 
@@ -58,9 +58,34 @@ def test_nothing_is_taken_while_the_gap_is_open() -> None:
 
 def test_taking_gives_the_pieces_up_to_the_next_gap() -> None:
     store = held((10, b"ab"), (12, b"cd"), (20, b"yz"))
-    assert store.take(NXT + 10) == [b"ab", b"cd"]
+    assert b"".join(store.take(NXT + 10)) == b"abcd"
     assert blocks(store) == [(20, 22)]
     assert store.bytes == 2
+
+
+def test_small_pieces_are_joined_and_large_ones_are_kept_as_they_came() -> None:
+    large = [bytes([number]) * JOIN for number in range(3)]
+    store = held((10, b"a"), (11, b"b"), (12, large[0]), (12 + JOIN, large[1]))
+    store.add(NXT + 9, b"z")
+    store.add(NXT + 9 - JOIN, large[2])
+    pieces = store.take(NXT + 9 - JOIN)
+    assert pieces == [large[2], b"zab", large[0], large[1]]
+    assert all(mine is theirs for mine, theirs in zip(pieces[2:], large, strict=False))
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "inwards"])
+def test_ranges_that_become_one_keep_their_pieces_in_order(order: str) -> None:
+    pieces = [bytes([number]) * (JOIN // 2 + 1) for number in range(40)]
+    step = len(pieces[0])
+    numbers = list(range(40))
+    if order == "descending":
+        numbers.reverse()
+    elif order == "inwards":  # ten ranges, long and short, then what is between them
+        numbers = [n for n in numbers if n % 10 < n // 10 + 2] + [
+            n for n in numbers if n % 10 >= n // 10 + 2
+        ]
+    store = held(*((1 + number * step, pieces[number]) for number in numbers))
+    assert store.take(NXT + 1) == pieces
 
 
 def test_what_a_retransmission_covered_is_dropped_and_the_rest_is_taken() -> None:

@@ -64,12 +64,13 @@ def test_data_in_order_is_readable_at_once() -> None:
 def test_reading_less_than_is_there_leaves_the_rest() -> None:
     rcv = receiver()
     arrive(rcv, 0, 10)
-    arrive(rcv, 10, 20)
-    assert [rcv.read(3), rcv.read(4), rcv.read(100), rcv.read(100), rcv.read(1)] == [
+    arrive(rcv, 10, 20)  # small pieces that wait are joined
+    arrive(rcv, 20, 1220)
+    assert [rcv.read(3), rcv.read(4), rcv.read(1 << 30), rcv.read(1 << 30), rcv.read(1)] == [
         stream(0, 3),
         stream(3, 7),
-        stream(7, 10),  # a piece at a time: nothing is joined by copying
-        stream(10, 20),
+        stream(7, 20),  # a piece at a time: large ones are not joined by copying
+        stream(20, 1220),
         b"",
     ]
 
