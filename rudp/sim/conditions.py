@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Conditions:
                 f"not {self.loss!r}"
             )
 
-    def healed(self) -> Conditions:
+    def healed(self) -> Self:
         """The same link without faults. What is slow stays slow, what is narrow narrow."""
         return replace(
             self, loss=0.0, reordering=0.0, duplication=0.0, corruption=0.0, black_hole=False

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.sim.pair import Outcome, Pair
-from tests.sim.scenarios import aborted, fifths, narrow, swarm
+from rudp.sim.swarm.pair import Outcome, Pair
+from rudp.sim.swarm.scenarios import aborted, fifths, narrow, swarm
 
 
 # In lots, so that a run shows where it is, and one failure does not hide the others.
@@ -57,5 +57,5 @@ def test_another_seed_runs_another_way() -> None:
 def test_a_failure_has_the_line_that_runs_it_again() -> None:
     pair = fifths(3)
     pair.a._expected = bytes(len(pair.a._expected))
-    with pytest.raises(AssertionError, match=r"python -m tests\.sim\.scenarios fifths 3"):
+    with pytest.raises(AssertionError, match=r"python -m rudp\.sim\.swarm\.scenarios fifths 3"):
         pair.run()

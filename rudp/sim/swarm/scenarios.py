@@ -1,6 +1,6 @@
 """Pairs drawn from a seed, by name; and the command that runs one of them again.
 
-    python -m tests.sim.scenarios swarm 17        the whole trace of that run, and how it ended
+    python -m rudp.sim.swarm.scenarios swarm 17        the whole trace of that run, and how it ended
 
 A scenario is a function from a seed to a `Pair`. What it draws, it draws from a `Random` of its
 own, so that a number tells all there is to tell about a run.
@@ -16,8 +16,8 @@ from typing import Final
 
 from rudp.core.config import MIN_MSS, Config, Keepalive
 from rudp.core.pmtud import BASE_MSS
-from tests.sim.network import Conditions
-from tests.sim.pair import Pair, Plan
+from rudp.sim.swarm.network import Conditions
+from rudp.sim.swarm.pair import Pair, Plan
 
 
 def fifths(seed: int) -> Pair:
@@ -32,7 +32,7 @@ def fifths(seed: int) -> Pair:
         plan_b=plans[1],
         iss=draw_iss(random),
         within=900.0,
-        replay=f"python -m tests.sim.scenarios fifths {seed}",
+        replay=f"python -m rudp.sim.swarm.scenarios fifths {seed}",
     )
 
 
@@ -54,7 +54,7 @@ def swarm(seed: int) -> Pair:
         batching=random.choice((0.0, 0.0005, 0.005)),
         heal_at=random.uniform(0, 15),
         within=600.0,
-        replay=f"python -m tests.sim.scenarios swarm {seed}",
+        replay=f"python -m rudp.sim.swarm.scenarios swarm {seed}",
     )
 
 
@@ -83,7 +83,7 @@ def aborted(seed: int) -> Pair:
         iss=draw_iss(random),
         heal_at=5.0,
         within=600.0,
-        replay=f"python -m tests.sim.scenarios aborted {seed}",
+        replay=f"python -m rudp.sim.swarm.scenarios aborted {seed}",
     )
 
 
@@ -105,7 +105,7 @@ def narrow(seed: int) -> Pair:
         iss=draw_iss(random),
         heal_at=random.uniform(0, 15),
         within=600.0,
-        replay=f"python -m tests.sim.scenarios narrow {seed}",
+        replay=f"python -m rudp.sim.swarm.scenarios narrow {seed}",
     )
     for side in (pair.a, pair.b):
         side.transmit = _swallow(side.transmit, random.choice((548, 1000, 1250, 1300, 1472)))

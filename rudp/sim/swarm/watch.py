@@ -17,7 +17,18 @@ from __future__ import annotations
 from typing import Final
 
 from rudp.core.config import Config
-from tests.notation import FIN, MSS, RST, SACK, SYN, WINDOW_SCALE, Line, Origin, brief, decode
+from rudp.sim.swarm.notation import (
+    FIN,
+    MSS,
+    RST,
+    SACK,
+    SYN,
+    WINDOW_SCALE,
+    Line,
+    Origin,
+    brief,
+    decode,
+)
 
 _DEFAULT_MSS: Final = 536
 """RFC 9293 section 3.7.1: what is assumed when the SYN has no MSS option (MUST-15)."""

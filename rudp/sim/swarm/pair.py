@@ -30,9 +30,9 @@ from rudp.core.events import Event
 from rudp.core.segment import Segment, SegmentError
 from rudp.core.state import State
 from rudp.core.stray import answer_closed, opens
-from tests.notation import Origin, brief
-from tests.sim.network import Conditions, Link, Simulation
-from tests.sim.watch import Violation, Watch
+from rudp.sim.swarm.network import Conditions, Link, Simulation
+from rudp.sim.swarm.notation import Origin, brief
+from rudp.sim.swarm.watch import Violation, Watch
 
 _CLOSED: Final = (State.CLOSED, State.TIME_WAIT)
 _MAX_STEPS: Final = 2_000_000

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 from rudp import sim
 
@@ -67,7 +67,7 @@ class Conditions(sim.Conditions):
     junk: float = 0.0
     """How often something that is no segment of the connection arrives as well."""
 
-    def healed(self) -> Conditions:
+    def healed(self) -> Self:
         return replace(super().healed(), junk=0.0)
 
 
