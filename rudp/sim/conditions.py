@@ -136,7 +136,7 @@ class Link:
         # Two states. In one of them all is lost, and it lasts `loss_burst` datagrams on average;
         # the other lasts so long that `loss` of all datagrams fall into the first.
         if self._spell:
-            self._spell = chance >= 1 / link.loss_burst
+            self._spell = link.loss > 0 and chance >= 1 / link.loss_burst
         else:
             self._spell = chance < link.loss / (link.loss_burst * (1 - link.loss))
         return self._spell or self._random.random() < link.corruption
