@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rudp.core.congestion import ALGORITHMS
 from rudp.core.pmtud import (
     BASE_MSS,
     GRANULARITY,
@@ -184,3 +185,13 @@ def test_what_was_found_is_told_if_it_is_news() -> None:
     assert search.found == 0  # it is where it began
     search.on_black_hole(10_000, LEAST_AFTER)
     assert search.found == BASE_MSS  # an outage leads there, too
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_window_of_one_segment_grows_with_the_segment(name: str) -> None:
+    # RFC 5681 section 3.1: no window is less than a segment.
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.on_mss(2 * BASE_MSS)
+    assert cc.cwnd >= 2 * BASE_MSS
+    cc.on_mss(BASE_MSS)
+    assert cc.cwnd == 2 * BASE_MSS
