@@ -195,3 +195,12 @@ def test_a_window_of_one_segment_grows_with_the_segment(name: str) -> None:
     assert cc.cwnd >= 2 * BASE_MSS
     cc.on_mss(BASE_MSS)
     assert cc.cwnd == 2 * BASE_MSS
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_nor_is_the_window_after_a_pause_less_than_the_segment_that_has_grown(name: str) -> None:
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.cwnd = 10 * BASE_MSS
+    cc.on_mss(2 * BASE_MSS)
+    cc.on_restart(10.0, 1.0, 20.0)
+    assert cc.cwnd >= 2 * BASE_MSS
