@@ -1,23 +1,47 @@
-"""Pairs drawn from a seed, by name; and the command that runs one of them again.
+"""Runs drawn from a seed, by name: pairs of cores here, whole programs in `streams`.
 
-    python -m rudp.sim.swarm.scenarios swarm 17        the whole trace of that run, and how it ended
-
-A scenario is a function from a seed to a `Pair`. What it draws, it draws from a `Random` of its
-own, so that a number tells all there is to tell about a run.
+A scenario is a function from a seed to something that can `run`. What it draws, it draws from a
+`Random` of its own, so that a name and a number tell all there is to tell about a run.
+`rudp.sim.swarm.command` runs many of them, or one and shows all of it.
 """
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
-from rudp.core.config import MIN_MSS, Config, Keepalive
+from rudp.core.config import Keepalive
 from rudp.core.pmtud import BASE_MSS
+from rudp.sim.swarm.draws import (
+    draw_config,
+    draw_iss,
+    draw_link,
+    draw_mss,
+    draw_plans,
+    draw_weather,
+)
 from rudp.sim.swarm.network import Conditions
-from rudp.sim.swarm.pair import Pair, Plan
+from rudp.sim.swarm.pair import Outcome, Pair, Plan
+from rudp.sim.swarm.streams import Streams
+
+
+class Run(Protocol):
+    """Something that can go wrong."""
+
+    @property
+    def trace(self) -> list[str]:
+        """All that has happened, a line for each."""
+
+    def run(self) -> Outcome:
+        """How it went; an AssertionError, if it went wrong, that ends in the line to replay it."""
+
+
+def replay_line(name: str, seed: int) -> str:
+    """The command that runs one seed again."""
+    return f"python -m rudp.sim swarm --scenario {name} --seed {seed}"
 
 
 def fifths(seed: int) -> Pair:
@@ -32,7 +56,7 @@ def fifths(seed: int) -> Pair:
         plan_b=plans[1],
         iss=draw_iss(random),
         within=900.0,
-        replay=f"python -m rudp.sim.swarm.scenarios fifths {seed}",
+        replay=replay_line("fifths", seed),
     )
 
 
@@ -40,26 +64,30 @@ def swarm(seed: int) -> Pair:
     """Everything drawn: configurations, users, path and faults; healed after some seconds."""
     random = Random(f"swarm {seed}")
     plan_a, plan_b = draw_plans(random)
+    forth, back, heal_at = draw_link(random), draw_link(random), random.uniform(0, 15)
     return Pair(
         seed,
         draw_config(random),
         draw_config(random),
-        draw_link(random),
-        link_back=draw_link(random),
+        forth,
+        link_back=back,
         plan_a=plan_a,
         plan_b=plan_b,
         mss=(draw_mss(random), draw_mss(random)),
         iss=draw_iss(random),
+        ecn=random.random() < 0.6,
         simultaneous=random.random() < 0.1,
-        batching=random.choice((0.0, 0.0005, 0.005)),
-        heal_at=random.uniform(0, 15),
+        batching=random.choice((0.0, 0.0005, 0.005, 0.05)),
+        lateness=random.choice((0.0, 0.001, 0.001, 0.02)),
+        weather=draw_weather(random, heal_at, forth, back),
+        heal_at=heal_at,
         within=600.0,
-        replay=f"python -m rudp.sim.swarm.scenarios swarm {seed}",
+        replay=replay_line("swarm", seed),
     )
 
 
 def aborted(seed: int) -> Pair:
-    """As `swarm`, but one user, or each, aborts at some moment."""
+    """As `swarm`, but one user, or each, aborts or leaves at some moment."""
     random = Random(f"aborted {seed}")
     plans = [
         Plan(
@@ -70,20 +98,30 @@ def aborted(seed: int) -> Pair:
         for _ in "ab"
     ]
     for side in random.choice(((0,), (1,), (0, 1))):
-        plans[side] = replace(plans[side], abort_at=random.uniform(0, 2))
+        moment = random.uniform(0, 2)
+        if random.random() < 0.5:
+            plans[side] = replace(plans[side], abort_at=moment)
+        else:
+            plans[side] = replace(plans[side], leave_at=moment)
     # A reset is sent once. Who has nothing more to send learns of a lost one by keepalive only.
     keepalive = Keepalive(idle=1.0, interval=1.0, count=60)
+    forth, back = draw_link(random), draw_link(random)
     return Pair(
         seed,
         replace(draw_config(random), keepalive=keepalive),
         replace(draw_config(random), keepalive=keepalive),
-        draw_link(random),
+        forth,
+        link_back=back,
         plan_a=plans[0],
         plan_b=plans[1],
         iss=draw_iss(random),
+        ecn=random.random() < 0.6,
+        simultaneous=random.random() < 0.1,
+        lateness=random.choice((0.0, 0.001, 0.02)),
+        weather=draw_weather(random, 2.0, forth, back),
         heal_at=5.0,
         within=600.0,
-        replay=f"python -m rudp.sim.swarm.scenarios aborted {seed}",
+        replay=replay_line("aborted", seed),
     )
 
 
@@ -92,129 +130,127 @@ def narrow(seed: int) -> Pair:
     random = Random(f"narrow {seed}")
     plan_a, plan_b = draw_plans(random)
     promised = random.choice((1452, 1452, 8948, 65_000))
-    pair = Pair(
+    forth, back = draw_link(random, narrow=True), draw_link(random, narrow=True)
+    heal_at = random.uniform(0, 15)
+    return Pair(
         seed,
         draw_config(random),
         draw_config(random),
-        draw_link(random),
-        link_back=draw_link(random),
+        forth,
+        link_back=back,
         plan_a=plan_a,
         plan_b=plan_b,
         mss=(promised, promised),
         path_mss=BASE_MSS,
         iss=draw_iss(random),
-        heal_at=random.uniform(0, 15),
+        ecn=random.random() < 0.6,
+        lateness=random.choice((0.0, 0.001, 0.02)),
+        weather=draw_weather(random, heal_at, forth, back, narrow=True),
+        heal_at=heal_at,
         within=600.0,
-        replay=f"python -m rudp.sim.swarm.scenarios narrow {seed}",
+        replay=replay_line("narrow", seed),
     )
-    for side in (pair.a, pair.b):
-        side.transmit = _swallow(side.transmit, random.choice((548, 1000, 1250, 1300, 1472)))
-    return pair
 
 
-def _swallow(transmit: Callable[[bytes], None], largest: int) -> Callable[[bytes], None]:
-    def send(datagram: bytes) -> None:
-        if len(datagram) <= largest:
-            transmit(datagram)
+def forsaken(seed: int) -> Pair:
+    """At some moment the link is gone for good: both sides have to notice, and to end."""
+    random = Random(f"forsaken {seed}")
+    plans = draw_plans(random)
+    keepalive = Keepalive(idle=random.choice((1.0, 10.0)), interval=1.0, count=random.randint(1, 9))
+    configs = [
+        replace(
+            draw_config(random),
+            connect_timeout=random.choice((5.0, 30.0)),
+            user_timeout=random.choice((None, 1.0, 20.0)),
+            r2=random.choice((5.0, 30.0)),
+            fin_wait_2_timeout=random.choice((5.0, 30.0)),
+            keepalive=keepalive,
+        )
+        for _ in "ab"
+    ]
+    forth, back = draw_link(random), draw_link(random)
+    end = random.uniform(0, 5)
+    weather = draw_weather(random, end, forth, back)
+    return Pair(
+        seed,
+        configs[0],
+        configs[1],
+        forth,
+        link_back=back,
+        plan_a=plans[0],
+        plan_b=plans[1],
+        iss=draw_iss(random),
+        lateness=random.choice((0.0, 0.001, 0.02)),
+        weather=replace(weather, outages=(*weather.outages, (end, math.inf, "both"))),
+        may_fail=True,
+        within=240.0,
+        replay=replay_line("forsaken", seed),
+    )
 
-    return send
+
+def bulk(seed: int) -> Pair:
+    """A megabyte one way, and a little back, by buffers that fit a path that is worth it."""
+    random = Random(f"bulk {seed}")
+    large = Plan(
+        total=random.randint(600_000, 1_500_000),
+        chunk=(20_000, 60_000),
+        unsent_limit=1 << 18,
+        read_pause=random.choice((0.0, 0.001)),
+    )
+    small = Plan(total=random.randrange(60_000))
+    roomy = [
+        replace(draw_config(random), send_buffer=1 << 22, receive_buffer=1 << 22) for _ in "ab"
+    ]
+    links = [
+        replace(
+            draw_link(random),
+            rate=random.choice((3e6, 10e6)),
+            queue=random.choice((30_000, 1 << 18)),
+            delay=random.choice((0.0001, 0.01, 0.05)),
+            loss=random.choice((0.0, 0.001, 0.02)),
+            late=0.01,
+        )
+        for _ in "ab"
+    ]
+    heal_at = random.uniform(0, 5)
+    mss = random.choice((1220, 1452, 8948))
+    return Pair(
+        seed,
+        roomy[0],
+        roomy[1],
+        links[0],
+        link_back=links[1],
+        plan_a=large if seed % 2 else small,
+        plan_b=small if seed % 2 else large,
+        mss=(mss, mss),
+        path_mss=random.choice((0, BASE_MSS)),
+        iss=draw_iss(random),
+        ecn=random.random() < 0.6,
+        lateness=random.choice((0.0, 0.001)),
+        heal_at=heal_at,
+        within=600.0,
+        replay=replay_line("bulk", seed),
+    )
 
 
-SCENARIOS: Final[dict[str, Callable[[int], Pair]]] = {
+SCENARIOS: Final[dict[str, Callable[[int], Run]]] = {
     "fifths": fifths,
     "swarm": swarm,
     "aborted": aborted,
     "narrow": narrow,
+    "forsaken": forsaken,
+    "bulk": bulk,
+    "streams": Streams,
 }
 
-
-def draw_iss(random: Random) -> tuple[int, int]:
-    """Two initial sequence numbers that wrap early, if not at once."""
-    return 2**32 - random.randrange(1, 30_000), 2**32 - random.randrange(1, 30_000)
-
-
-def draw_mss(random: Random) -> int:
-    """What the path's MTU leaves for a segment."""
-    return random.choice((MIN_MSS, 536, 1220, 1452, 8948, 65000, random.randint(MIN_MSS, 65000)))
+_MIX: Final = (
+    *("swarm", "aborted", "swarm", "narrow", "swarm", "fifths", "swarm", "forsaken", "swarm"),
+    *("streams", "swarm", "aborted", "swarm", "narrow", "swarm", "fifths", "swarm", "narrow"),
+    *("swarm", "forsaken"),
+) * 3
 
 
-def draw_config(random: Random) -> Config:
-    """Any configuration that may be expected to get on with any other."""
-    buffers = (2048, 4096, 10_000, 65_536, 262_144, 1 << 23)
-    return Config(
-        mss=random.choice((None, None, random.randint(MIN_MSS, 65000))),
-        nodelay=random.random() < 0.5,
-        delayed_ack=random.choice((0.0, 0.04, 0.04, 0.4)),
-        initial_window=random.choice((1, 10, 10, 40)),
-        min_rto=random.choice((0.2, 0.2, 1.0)),
-        keepalive=random.choice((None, None, Keepalive(idle=1.0, interval=1.0, count=60))),
-        send_buffer=random.choice(buffers),
-        receive_buffer=random.choice(buffers),
-        receive_autotuning=random.random() < 0.5,
-        max_reassembly_ranges=random.choice((16, 1024)),
-        max_flight_ranges=random.choice((16, 8192)),
-        window_scaling=random.random() < 0.8,
-        timestamps=random.random() < 0.7,
-        sack=random.random() < 0.7,
-    )
-
-
-def draw_link(random: Random) -> Conditions:
-    """A path, good or bad."""
-    bad = random.random() < 0.8
-    return Conditions(
-        rate=random.choice((30_000, 300_000, 3e6, float("inf"))),
-        queue=random.choice((1 << 17, 1 << 20)),
-        delay=random.choice((0.0, 0.0001, 0.01, 0.1, 0.4)),
-        jitter=random.choice((0.0, 0.001, 0.05)),
-        loss=random.uniform(0, 0.3) if bad else 0.0,
-        reordering=random.uniform(0, 0.3) if bad else 0.0,
-        duplication=random.uniform(0, 0.3) if bad else 0.0,
-        corruption=random.uniform(0, 0.05) if bad else 0.0,
-        junk=random.uniform(0, 0.1) if bad else 0.0,
-        late=random.choice((0.001, 0.05, 0.5)),
-    )
-
-
-def draw_plans(random: Random) -> tuple[Plan, Plan]:
-    """Two users who will both come to an end."""
-    plans = [
-        Plan(
-            total=random.choice((0, 1, 2000, random.randrange(60_000))),
-            chunk=random.choice(((1, 100), (1, 4000), (1, 60_000))),
-            write_pause=random.choice((0.0, 0.0, 0.02)),
-            unsent_limit=random.choice((1000, 65_536)),
-            read_size=random.choice(((1, 1000), (1, 65_536))),
-            read_pause=random.choice((0.0, 0.0, 0.05)),
-            read_from=random.choice((0.0, 0.0, 0.0, 5.0)),
-        )
-        for _ in "ab"
-    ]
-    # At most one waits for the other's FIN: two would wait for each other.
-    waiting = random.choice((None, 0, 1))
-    if waiting is not None:
-        plans[waiting] = replace(plans[waiting], answer=True)
-        if random.random() < 0.3:
-            # The other closes for good, so what answers it may be no more than a FIN.
-            plans[waiting] = replace(plans[waiting], total=0)
-            plans[1 - waiting] = replace(plans[1 - waiting], full_close=True)
-    return plans[0], plans[1]
-
-
-def main(arguments: list[str]) -> int:
-    """Run one scenario, and print all of it."""
-    name, seed = arguments
-    pair = SCENARIOS[name](int(seed))
-    try:
-        outcome = pair.run()
-    except AssertionError as failure:
-        print(*pair.trace, sep="\n")
-        print(failure)
-        return 1
-    print(*pair.trace, sep="\n")
-    print(f"{outcome.seconds:.3f} s, {outcome.datagrams} datagrams, {outcome.digest}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def of_the_mix(seed: int) -> str:
+    """The scenario that `seed` stands for where none is named: half of them are `swarm`."""
+    place = seed % len(_MIX)
+    return _MIX[place] if place else "bulk"
