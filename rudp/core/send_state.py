@@ -102,8 +102,9 @@ class SendState:
 
     @property
     def _pending(self) -> bool:
-        """There is something that never went out."""
-        return self.nxt < self.buffer.end or (self.fin_queued and self.nxt == self.buffer.end)
+        """There is something that never went out, and it might: the handshake is over."""
+        end = self.buffer.end
+        return self.mss > 0 and (self.nxt < end or (self.fin_queued and self.nxt == end))
 
     # -- windows --------------------------------------------------------------------------------
 
