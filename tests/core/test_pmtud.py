@@ -204,3 +204,12 @@ def test_nor_is_the_window_after_a_pause_less_than_the_segment_that_has_grown(na
     cc.on_mss(2 * BASE_MSS)
     cc.on_restart(10.0, 1.0, 20.0)
     assert cc.cwnd >= 2 * BASE_MSS
+
+
+@pytest.mark.parametrize("name", ["reno", "cubic", "ledbat++"])
+def test_nor_is_what_a_recovery_ends_with_when_segments_have_grown_meanwhile(name: str) -> None:
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.on_loss(BASE_MSS, 1.0)
+    cc.on_mss(4 * BASE_MSS)
+    cc.on_recovered(2.0)
+    assert cc.cwnd >= 4 * BASE_MSS
