@@ -66,6 +66,8 @@ def test_larger_transfers_arrive_too() -> None:
         ("aborted", 8345),
         ("swarm", 10_572),
         ("swarm", 13_117),
+        ("aborted", 681),
+        ("bulk", 7200),
         ("narrow", 142),
         ("narrow", 523),
     ],
