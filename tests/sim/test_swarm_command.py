@@ -88,6 +88,22 @@ def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
     assert "Traceback" not in err
 
 
+def test_who_has_read_enough_of_it_may_go() -> None:
+    running = subprocess.Popen(
+        [*PROGRAM, "swarm", "--scenario", "bulk", "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline().startswith("  0.000000  a  > S")
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+    assert (running.wait(timeout=60), err) == (1, "")
+
+
 @pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--scenario", "sunshine"], ["--jobs", "two"]])
 def test_what_makes_no_sense_is_refused(wrong: list[str]) -> None:
     output = swarm(*wrong)

@@ -14,7 +14,9 @@ import contextlib
 import hashlib
 import logging
 import multiprocessing
+import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -85,9 +87,16 @@ def main(argv: Sequence[str]) -> int:
     if not __debug__:
         parser.error("without -O, please: what is violated is found by assertions")
     logging.getLogger("rudp").setLevel(logging.CRITICAL)  # it warns of each bad path
-    if arguments.seed is not None:
-        return _show(arguments.scenario or of_the_mix(arguments.seed), arguments.seed)
-    return _run(open_console(), arguments)
+    try:
+        if arguments.seed is not None:
+            return _show(arguments.scenario or of_the_mix(arguments.seed), arguments.seed)
+        return _run(open_console(), arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what Python flushes at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
