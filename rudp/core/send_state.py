@@ -34,8 +34,8 @@ class SendState:
     __slots__ = (
         "_pacer", "_patience", "_persist_interval", "_probe", "board", "buffer", "config",
         "fin_queued", "give_up_deadline", "held_back", "iss", "loss", "loss_deadline", "max_wnd",
-        "mss", "nodelay", "nxt", "persist_deadline", "rto_deadline", "rtt", "timeouts", "una",
-        "wl1", "wl2", "wnd",
+        "mss", "nodelay", "nxt", "orphaned", "persist_deadline", "rto_deadline", "rtt", "timeouts",
+        "una", "wl1", "wl2", "wnd",
     )
 
     def __init__(self, config: Config, iss: int) -> None:
@@ -51,6 +51,7 @@ class SendState:
         self.buffer = SendBuffer(iss + 1)
         self.nodelay = config.nodelay
         self.fin_queued = False
+        self.orphaned = False  # the application has closed for good
         self.rtt = RttEstimator(
             config.initial_rto, config.min_rto, config.max_rto, config.linear_timeouts
         )
@@ -221,8 +222,9 @@ class SendState:
             if self._probe == LOSS_PROBE:
                 self._probe = 0
         # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
-        # the user set a limit.
-        if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
+        # the user set a limit, or has closed: then nobody else could end it.
+        unlimited = self.config.user_timeout is None and not self.orphaned
+        if self.give_up_deadline == math.inf or (heard and unlimited):
             patience = self._patience
             after_probe = self.persist_deadline + min(patience, self._persist_interval)
             self.give_up_deadline = max(now + patience, after_probe)
