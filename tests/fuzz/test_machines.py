@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.machines import Adversary, Liar, Pair, executed, run
+from tests.fuzz.machines import Adversary, Liar, run
+from tests.fuzz.pair import Pair, executed
 
 
 @pytest.mark.parametrize(
