@@ -221,7 +221,8 @@ def _report(console: Console, total: Tally, elapsed: float, interrupted: bool) -
     ]
     console.table("Swarm", rows)
     if runs:
-        names = sorted({*SIGHTINGS, *total.seen})
+        known = [name for names in SIGHTINGS.values() for name in names]
+        names = sorted({*known, *total.seen})
         shown = [(name, f"in {total.seen[name]} runs") for name in names]
         console.table("What has happened", shown)
     console.say()
