@@ -71,7 +71,7 @@ def test_a_violation_is_told_in_the_line_that_replays_it(
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
     running = subprocess.Popen(
-        [*PROGRAM, "swarm", "--seeds", "1000000", "--jobs", jobs],
+        [*PROGRAM, "swarm", "--seeds", "20000", "--jobs", jobs],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
