@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     if not __debug__:
         parser.error("without -O, please: what is violated is found by assertions")
-    logging.getLogger("rudp").setLevel(logging.CRITICAL)  # it warns of each bad path
+    _be_quiet()
     try:
         if arguments.seed is not None:
             return _show(arguments.scenario or of_the_mix(arguments.seed), arguments.seed)
@@ -202,7 +202,13 @@ def _deaf() -> Iterator[None]:
 
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nobody inherits that
-    logging.getLogger("rudp").setLevel(logging.CRITICAL)
+    _be_quiet()
+
+
+def _be_quiet() -> None:
+    """rudp warns of each bad path, and asyncio of what a host had under way that has crashed."""
+    for name in ("rudp", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _runs(count: float) -> str:
