@@ -53,8 +53,12 @@ class Console:
             self.say(f"  {name:<{width}}  {value}")
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Advance]:
+    def progress(
+        self, label: str, total: int, amount: Callable[[float], str] | None = None
+    ) -> Iterator[Advance]:
         """A bar for `total` bytes; yields a function to call with the bytes done so far.
+
+        Of something else than bytes, `amount` says how much it is.
 
         On a terminal the bar moves; elsewhere one line is printed when it is over.
         """
@@ -67,7 +71,7 @@ class Console:
             now = time.monotonic()
             filled = _BAR_WIDTH * done // total
             bar = "#" * filled + "." * (_BAR_WIDTH - filled)
-            rate = size(done / max(now - started, 1e-9))
+            rate = (amount or size)(done / max(now - started, 1e-9))
             print(f"{label} [{bar}] {100 * done // total:3d} %  {rate}/s", end=end, flush=True)
 
         def advance(now_done: int) -> None:
@@ -114,14 +118,17 @@ class RichConsole(Console):
         self._rich.print(table)
 
     @contextlib.contextmanager
-    def progress(self, label: str, total: int) -> Iterator[Advance]:
+    def progress(
+        self, label: str, total: int, amount: Callable[[float], str] | None = None
+    ) -> Iterator[Advance]:
         from rich import progress
 
+        done_of = progress.DownloadColumn(binary_units=True) if amount is None else None
         columns = (
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=_BAR_WIDTH),
             progress.TaskProgressColumn(),
-            progress.DownloadColumn(binary_units=True),
+            done_of or progress.MofNCompleteColumn(),
             progress.TextColumn("{task.fields[rate]}"),
         )
         started = time.monotonic()
@@ -129,7 +136,7 @@ class RichConsole(Console):
             task = bar.add_task(label, total=total, rate="")
 
             def advance(done: int) -> None:
-                rate = size(done / max(time.monotonic() - started, 1e-9))
+                rate = (amount or size)(done / max(time.monotonic() - started, 1e-9))
                 bar.update(task, completed=done, rate=f"{rate}/s")
 
             yield advance

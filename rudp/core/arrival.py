@@ -189,6 +189,10 @@ def _process_text(c: Connection, seg: Segment, now: float) -> None:
         c.lose_data()
         if c.snd.fin_acked:
             c.flushed()
+        elif c.snd.timeouts >= max(1, c.config.r1):
+            # It goes on and acknowledges nothing: it has closed too, and takes no more than we do.
+            c.out.append(c.reset(c.snd.una))
+            c.end(OSError(errno.ECONNRESET, "Connection reset: both sides have closed"))
         return
     if c.ecn:
         rcv.on_ecn(seg.flags & CWR > 0, seg.ecn == CE)

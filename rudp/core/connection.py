@@ -191,7 +191,7 @@ class Connection:
         """
         if self.user_closed:
             return
-        self.user_closed = True
+        self.user_closed = self.snd.orphaned = True
         if self.state is SYN_SENT:
             # RFC 9293 section 3.10.4: "Delete the TCB".
             self.end(None)

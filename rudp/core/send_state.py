@@ -35,8 +35,8 @@ class SendState:
         "_pacer", "_patience", "_persist_interval", "_probe", "_starved_at", "_starved_end",
         "_starved_una", "board", "buffer", "config",
         "fin_queued", "give_up_deadline", "held_back", "iss", "loss", "loss_deadline", "max_wnd",
-        "mss", "nodelay", "nxt", "persist_deadline", "rto_deadline", "rtt", "timeouts", "una",
-        "wl1", "wl2", "wnd",
+        "mss", "nodelay", "nxt", "orphaned", "persist_deadline", "rto_deadline", "rtt", "timeouts",
+        "una", "wl1", "wl2", "wnd",
     )
 
     def __init__(self, config: Config, iss: int) -> None:
@@ -52,6 +52,7 @@ class SendState:
         self.buffer = SendBuffer(iss + 1)
         self.nodelay = config.nodelay
         self.fin_queued = False
+        self.orphaned = False  # the application has closed for good
         self.rtt = RttEstimator(
             config.initial_rto, config.min_rto, config.max_rto, config.linear_timeouts
         )
@@ -106,8 +107,9 @@ class SendState:
 
     @property
     def _pending(self) -> bool:
-        """There is something that never went out."""
-        return self.nxt < self.buffer.end or (self.fin_queued and self.nxt == self.buffer.end)
+        """There is something that never went out, and it might: the handshake is over."""
+        end = self.buffer.end
+        return self.mss > 0 and (self.nxt < end or (self.fin_queued and self.nxt == end))
 
     # -- windows --------------------------------------------------------------------------------
 
@@ -227,16 +229,17 @@ class SendState:
             if self._probe == LOSS_PROBE:
                 self._probe = 0
         # MUST-37: as long as it answers, the peer may keep its window shut for ever, unless
-        # the user set a limit.
-        if self.give_up_deadline == math.inf or (heard and self.config.user_timeout is None):
-            self.give_up_deadline = self._end_of_patience(now)
+        # the user set a limit, or has closed: then nobody else could end it.
+        limited = self.config.user_timeout is not None or self.orphaned
+        if self.give_up_deadline == math.inf or (heard and not limited):
+            self.give_up_deadline = self._end_of_patience(limited, now)
         self.rto_deadline = self.loss_deadline = math.inf
 
-    def _end_of_patience(self, now: float) -> float:
-        """When a peer is given up whose window is shut now."""
+    def _end_of_patience(self, limited: bool, now: float) -> float:
+        """When a peer is given up whose window is shut now, and may not stay so if `limited`."""
         patience = self._patience
         goes_on = self.una < self._starved_end and self.una - self._starved_una < self.mss
-        if goes_on and self.config.user_timeout is not None:
+        if goes_on and limited:
             # It takes an octet now and then: of what was there in the beginning something is still
             # not acknowledged, and what is has not made up a segment.
             return self._starved_at + patience

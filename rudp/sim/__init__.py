@@ -19,6 +19,8 @@ datagrams, at the same moments, with the same losses.
 
 What a simulation cannot hold: threads, processes, file descriptors, asyncio's own TCP, and the
 outside world's clock. With tests: the fixture `simulation` (`rudp.sim.pytest_plugin`).
+
+rudp itself is tried in such networks by thousands: `python -m rudp.sim swarm` (`rudp.sim.swarm`).
 """
 
 from rudp.sim.conditions import Conditions, Link

@@ -10,10 +10,11 @@ Not here: who sends what to whom, which is `network`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,7 @@ class Conditions:
                 f"not {self.loss!r}"
             )
 
-    def healed(self) -> Conditions:
+    def healed(self) -> Self:
         """The same link without faults. What is slow stays slow, what is narrow narrow."""
         return replace(
             self, loss=0.0, reordering=0.0, duplication=0.0, corruption=0.0, black_hole=False
@@ -93,6 +94,9 @@ class Link:
         """Datagrams that arrived or will, counted as often as they do."""
         self.dropped = 0
         """Datagrams that did not fit the queue, were lost or were damaged."""
+        self.faults: Counter[str] = Counter()
+        """How often which fault has come to pass: "full" (the queue), "lost", "damaged", "late",
+        "repeated"."""
         self._clock = clock
         self._random = random
         self._free_at = 0.0  # when what waits now is sent
@@ -112,34 +116,44 @@ class Link:
         link, random, now = self.conditions, self._random, self._clock.now
         if self.waiting > link.queue / link.rate:
             self.dropped += 1
+            self.faults["full"] += 1
             return False
         self._free_at = max(now, self._free_at) + size / link.rate
         arrival = self._free_at + link.delay + random.random() * link.jitter
-        lost = self._loses()
+        fault = self._fault()
+        lost = fault != ""
         if lost:
             self.dropped += 1
+            self.faults[fault] += 1
         elif random.random() < link.reordering:
             # It comes late, and does not hold up what was sent after it.
+            self.faults["late"] += 1
             self._book(arrival + random.random() * link.late, arrive)
         else:
             self._last_arrival = arrival = max(arrival, self._last_arrival)
             self._book(arrival, arrive)
         if random.random() < link.duplication:
+            self.faults["repeated"] += 1
             self._book(arrival + random.random() * link.late, arrive)
             lost = False
         return not lost
 
-    def _loses(self) -> bool:
+    def _fault(self) -> str:
+        """What keeps the next datagram from arriving; empty if nothing does."""
         link, chance = self.conditions, self._random.random()
         if link.loss_burst == 1:
-            return chance < link.loss + link.corruption
+            if chance >= link.loss + link.corruption:
+                return ""
+            return "lost" if chance < link.loss else "damaged"
         # Two states. In one of them all is lost, and it lasts `loss_burst` datagrams on average;
         # the other lasts so long that `loss` of all datagrams fall into the first.
         if self._spell:
-            self._spell = chance >= 1 / link.loss_burst
+            self._spell = link.loss > 0 and chance >= 1 / link.loss_burst
         else:
             self._spell = chance < link.loss / (link.loss_burst * (1 - link.loss))
-        return self._spell or self._random.random() < link.corruption
+        if self._spell:
+            return "lost"
+        return "damaged" if self._random.random() < link.corruption else ""
 
     def _book(self, moment: float, arrive: Callable[[], None]) -> None:
         self.carried += 1

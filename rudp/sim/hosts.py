@@ -96,7 +96,17 @@ class Host:
     def __repr__(self) -> str:
         return f"<Host {self.name} {self.ipv4}>"
 
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """What runs here, or waits to."""
+        return list(self._process.tasks)
+
     # -- sockets ---------------------------------------------------------------------------------
+
+    @property
+    def sockets(self) -> list[Socket]:
+        """Those that are open."""
+        return [socket for sockets in self._sockets.values() for socket in sockets]
 
     def has(self, address: str) -> bool:
         """It is an address of this host, or stands for all of them."""

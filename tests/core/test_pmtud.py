@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rudp.core.congestion import ALGORITHMS
 from rudp.core.pmtud import (
     BASE_MSS,
     GRANULARITY,
@@ -184,3 +185,31 @@ def test_what_was_found_is_told_if_it_is_news() -> None:
     assert search.found == 0  # it is where it began
     search.on_black_hole(10_000, LEAST_AFTER)
     assert search.found == BASE_MSS  # an outage leads there, too
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_window_of_one_segment_grows_with_the_segment(name: str) -> None:
+    # RFC 5681 section 3.1: no window is less than a segment.
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.on_mss(2 * BASE_MSS)
+    assert cc.cwnd >= 2 * BASE_MSS
+    cc.on_mss(BASE_MSS)
+    assert cc.cwnd == 2 * BASE_MSS
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_nor_is_the_window_after_a_pause_less_than_the_segment_that_has_grown(name: str) -> None:
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.cwnd = 10 * BASE_MSS
+    cc.on_mss(2 * BASE_MSS)
+    cc.on_restart(10.0, 1.0, 20.0)
+    assert cc.cwnd >= 2 * BASE_MSS
+
+
+@pytest.mark.parametrize("name", ["reno", "cubic", "ledbat++"])
+def test_nor_is_what_a_recovery_ends_with_when_segments_have_grown_meanwhile(name: str) -> None:
+    cc = ALGORITHMS[name](BASE_MSS, 1)
+    cc.on_loss(BASE_MSS, 1.0)
+    cc.on_mss(4 * BASE_MSS)
+    cc.on_recovered(2.0)
+    assert cc.cwnd >= 4 * BASE_MSS

@@ -28,7 +28,7 @@ from rudp.core.config import Config
 from rudp.core.congestion import ALGORITHMS
 from rudp.core.connection import Connection, open_active, open_passive
 from rudp.core.segment import CE
-from tests.sim.network import Conditions, Link, Markable, Marked, Simulation
+from rudp.sim.swarm.network import Conditions, Link, Markable, Marked, Simulation
 
 SNAPSHOT: Final = Path(__file__).with_suffix(".txt")
 

@@ -15,8 +15,8 @@ import pytest
 
 from rudp.core.config import Config
 from rudp.core.sender import Sender
+from rudp.sim.swarm.network import Conditions, Link, Simulation
 from tests.sim.goodput import End, run
-from tests.sim.network import Conditions, Link, Simulation
 
 START = 1024.0
 RTT = 0.04

@@ -11,8 +11,8 @@ import itertools
 import pytest
 
 from rudp.core.config import Config
-from tests.sim.network import Conditions
-from tests.sim.pair import Pair, Plan
+from rudp.sim.swarm.network import Conditions
+from rudp.sim.swarm.pair import Pair, Plan
 
 FIRST = 10
 

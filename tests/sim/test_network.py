@@ -10,8 +10,8 @@ import pytest
 
 from rudp.core.codec import decode
 from rudp.core.segment import SegmentError
+from rudp.sim.swarm.network import Conditions, Link, Simulation, make_junk
 from tests.notation import Origin, encode, parse
-from tests.sim.network import Conditions, Link, Simulation, make_junk
 
 
 def carry(conditions: Conditions, count: int = 1000, seed: int = 1) -> list[tuple[float, int]]:

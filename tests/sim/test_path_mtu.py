@@ -11,8 +11,8 @@ import pytest
 
 from rudp.core.config import Config
 from rudp.core.pmtud import BASE_MSS, GRANULARITY, RAISE_INTERVAL
-from tests.sim.network import Conditions
-from tests.sim.pair import Pair, Plan
+from rudp.sim.swarm.network import Conditions
+from rudp.sim.swarm.pair import Pair, Plan
 
 WAN = Conditions(rate=1e6, queue=100_000, delay=0.02)
 BULK = Plan(total=2_000_000, chunk=(20_000, 60_000), unsent_limit=1 << 18)

@@ -13,9 +13,9 @@ import pytest
 from rudp.core.config import Config
 from rudp.core.congestion import Bbr
 from rudp.core.sender import Sender
+from rudp.sim.swarm.network import Conditions
+from rudp.sim.swarm.pair import Pair, Plan
 from tests.notation import Line, Origin, decode
-from tests.sim.network import Conditions
-from tests.sim.pair import Pair, Plan
 
 WAN = Conditions(rate=10e6, queue=400_000, delay=0.02)
 BULK = Plan(total=1_000_000, chunk=(20_000, 60_000), unsent_limit=1 << 20)

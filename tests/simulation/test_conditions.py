@@ -71,3 +71,11 @@ def test_a_healed_link_has_no_faults_and_is_as_slow_and_narrow_as_before() -> No
         duplication=0.5, corruption=0.5,
     )  # fmt: skip
     assert faulty.healed() == Conditions(rate=1e6, delay=0.5, mtu=1280, loss_burst=3)
+
+
+def test_a_spell_of_losses_ends_where_there_are_none() -> None:
+    link = Link(Now(), Random(1), Conditions(loss=0.9, loss_burst=1000))
+    while link.carry(100, lambda: None):
+        pass
+    link.conditions = link.conditions.healed()
+    assert all(link.carry(100, lambda: None) for _ in range(10))

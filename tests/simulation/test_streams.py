@@ -227,3 +227,49 @@ def test_a_path_that_is_too_narrow_for_the_route_is_found_out_from_either_side(
         assert now() - start < 5
 
     simulate(scenario)
+
+
+@pytest.mark.parametrize(
+    ("size", "unread_for", "most"),
+    [
+        pytest.param(1_000_000, 0.1, 5.0, id="on its way"),
+        pytest.param(20_000_000, 20.0, 150.0, id="before shut windows"),
+    ],
+)
+def test_two_that_close_with_data_for_each_other_both_hear_of_it(
+    size: int, unread_for: float, most: float
+) -> None:
+    """Neither takes any more, and neither has been told that the other does not."""
+    seconds: list[float] = []
+
+    async def leave(writer: asyncio.StreamWriter, wait: float) -> None:
+        writer.write(bytes(size))
+        await asyncio.sleep(wait)
+        writer.close()
+        begun = now()
+        with pytest.raises(OSError, match=r"reset|timed out"):
+            await writer.wait_closed()
+        seconds.append(now() - begun)
+
+    async def scenario(network: Network, a: Host, b: Host) -> None:
+        network.link(a, b, Conditions(delay=0.05))
+
+        async def serve() -> None:
+            async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await leave(writer, unread_for)
+
+            async with await rudp.start_server(handle, "0.0.0.0", PORT) as server:
+                await server.serve_forever()
+
+        b.start(serve())
+
+        async def call() -> None:
+            _, writer = await rudp.open_connection("b", PORT)
+            await leave(writer, unread_for + 0.1)
+
+        await a.run(call())
+        await asyncio.sleep(200)
+
+    simulate(scenario, limit=1000.0)
+    assert len(seconds) == 2
+    assert max(seconds) < most

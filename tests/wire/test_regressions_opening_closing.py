@@ -11,6 +11,7 @@ from rudp.core.state import (
     CLOSING,
     ESTABLISHED,
     FIN_WAIT_2,
+    SYN_RCVD,
     TIME_WAIT,
 )
 from tests.wire.scripted import Script
@@ -159,3 +160,16 @@ def test_a_connection_that_has_ended_sends_no_window_update(script: Script) -> N
     assert script.state is CLOSED
     script.read()
     script.expect_nothing()
+
+
+def test_a_challenge_in_syn_received_is_answered_though_the_user_has_closed(
+    script: Script,
+) -> None:
+    # The FIN is queued, and waits for the handshake: RFC 9293 section 3.10.4. The challenge ACK
+    # wanted to take it along, before there was a window to send it by.
+    reach(script, SYN_RCVD)
+    script.close()
+    script.inject("< R. 7:7(0) ack 1")
+    script.expect("> . 1:1(0) ack 1")
+    script.inject("< . 1:1(0) ack 1 win 1000")
+    script.expect("> F. 1:1(0) ack 1")

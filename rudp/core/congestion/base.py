@@ -185,3 +185,5 @@ class CongestionControl:
     def on_mss(self, mss: int) -> None:
         """A full segment holds `mss` bytes from now on."""
         self.mss = mss
+        # RFC 5681 section 3.1: no window is less than a segment.
+        self.cwnd = max(self.cwnd, mss)

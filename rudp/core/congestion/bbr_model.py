@@ -331,5 +331,5 @@ class PathModel(CongestionControl):
         return min(self.bdp_multiple(self.bw, 1.0), self.cwnd)
 
     def on_mss(self, mss: int) -> None:
-        self.mss = mss
+        super().on_mss(mss)
         self.min_pipe_cwnd = MIN_PIPE_SEGMENTS * mss

@@ -186,6 +186,11 @@ class WindowBased(CongestionControl):
         elif self._paused_at == math.inf:
             self.resumed(idle)
 
+    def on_mss(self, mss: int) -> None:
+        super().on_mss(mss)
+        self._initial = max(self._initial, mss)
+        self.ssthresh = max(self.ssthresh, 2 * mss)  # RFC 5681 section 3.1, equation 4
+
     def _shrink_unused(self, now: float) -> None:
         # RFC 7661 section 4.4.3: at the end of the non-validated period.
         if self.cwnd > self._initial:

@@ -7,9 +7,11 @@ knows nothing of the core. It raises `Violation` when its side
 - acknowledges, in ACK or SACK, what was never sent to it,
 - leaves a gap in what it sends, or changes a byte it sent before,
 - sends past the right edge of the window it was given, or more in one segment than the peer's MSS,
-- has more in flight, or offers a larger window, than its configuration allows.
+- has more in flight, or offers a larger window, than its configuration allows,
+- lets the network mark what may not be marked (RFC 3168 section 6.1.4 to 6.1.6).
 
-What happens between the two cores and the user is checked in `pair`.
+On the way it notes in `seen` what this wire has carried. What happens between the two cores and
+the user is checked in `side`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,22 @@ from __future__ import annotations
 from typing import Final
 
 from rudp.core.config import Config
-from tests.notation import FIN, MSS, RST, SACK, SYN, WINDOW_SCALE, Line, Origin, brief, decode
+from rudp.sim.swarm.network import Markable
+from rudp.sim.swarm.notation import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    MSS,
+    RST,
+    SACK,
+    SYN,
+    WINDOW_SCALE,
+    Line,
+    Origin,
+    brief,
+    decode,
+)
 
 _DEFAULT_MSS: Final = 536
 """RFC 9293 section 3.7.1: what is assumed when the SYN has no MSS option (MUST-15)."""
@@ -30,7 +47,10 @@ class Violation(AssertionError):
 class Watch:
     """Both directions of one side's wire. Numbers are relative to the ISS of each side."""
 
-    def __init__(self, config: Config, origin: Origin, stream: bytes) -> None:
+    def __init__(
+        self, config: Config, origin: Origin, stream: bytes, seen: set[str] | None = None
+    ) -> None:
+        self.seen: set[str] = set() if seen is None else seen
         self._config = config
         self._origin = origin
         self._stream = stream
@@ -38,7 +58,7 @@ class Watch:
         self._ack = 0
         self._right_edge = 0
         self._sent_end = 0
-        self._fin_sent = False
+        self._syns = 0
         self._shift: int | None = None
         # What arrived here.
         self._peer_ack = 0
@@ -49,17 +69,28 @@ class Watch:
         self._peer_shift: int | None = None
         self._reset = False
 
+    def ends_at(self, last: int) -> None:
+        """The user will write no more than this."""
+        self._stream = self._stream[:last]
+
     def sent(self, datagram: bytes) -> Line:
         """This side sends `datagram`: check it. Returns what it says."""
         line = decode(datagram, ">", self._origin)
         if line.flags & RST:
             self._reset = True
+            self.seen.add("a reset")
         if self._reset:
             return line
         try:
             self._check_acknowledgment(line)
             self._check_window(line)
+            if isinstance(datagram, Markable):
+                assert line.length, "an ACK may not be marked"
+                assert line.seq >= self._sent_end, "what goes out again may not be marked"
+                self.seen.add("ECT")
             self._check_data(line, len(datagram))
+            if line.flags & (FIN | SYN | ECE | CWR) or not line.length:
+                self._note(line)
         except AssertionError as failure:
             raise Violation(f"{failure.args[0]}: {brief(line)}") from None
         return line
@@ -91,6 +122,7 @@ class Watch:
         self._ack = line.ack
         if (sack := line.option(SACK)) is not None:
             edges = [_value(edge) for edge in sack.values]
+            self.seen.add("DSACK" if edges[0] < line.ack else "SACK")
             for left, right in zip(edges[::2], edges[1::2], strict=True):
                 had = self._peer_begin <= left < right <= self._peer_end
                 assert had, f"the block {left}:{right} cannot be"
@@ -111,6 +143,10 @@ class Watch:
         most = self._config.receive_buffer + (1 << scale)
         assert window < most, f"a window of {window} is more than the receive buffer"
         self._right_edge = max(self._right_edge, edge)
+        if window > 65535:
+            self.seen.add("a window above 65,535 bytes")
+        elif not window:
+            self.seen.add("a zero window")
 
     def _check_data(self, line: Line, size: int) -> None:
         end = _end(line)
@@ -128,16 +164,39 @@ class Watch:
         if end > self._sent_end:
             self._check_new_data(line, end)
             self._sent_end = end
+        elif line.length:
+            self.seen.add("a retransmission" if line.data == data else "a probe of the path")
+        if self._origin.seq + line.seq < 2**32 <= self._origin.seq + end:
+            self.seen.add("numbers wrap within a segment")
 
     def _check_new_data(self, line: Line, end: int) -> None:
         if line.flags & SYN:
             return
         # RFC 9293 section 3.8.6.1: a probe may carry one byte (or the FIN) past a shut window.
         probe = end == self._peer_right_edge + 1 == line.seq + 1
+        if probe:
+            self.seen.add("a window probe")
         assert end <= self._peer_right_edge or probe, f"the window ends at {self._peer_right_edge}"
         flight = end - self._peer_ack
         # The FIN has a number but takes no room.
         assert flight <= self._config.send_buffer + 1, f"{flight} bytes are in flight"
+
+    def _note(self, line: Line) -> None:
+        """What is worth knowing of a segment that is more, or less, than data."""
+        if line.flags & SYN:
+            if line.flags & ECE and line.flags & ACK:
+                self.seen.add("ECN is agreed on")
+            if line.seq < self._syns:
+                self.seen.add("a SYN again")
+            self._syns = 1
+        elif line.flags & FIN:
+            self.seen.add("a FIN with data" if line.length else "a bare FIN")
+        elif line.flags & ECE:
+            self.seen.add("ECE")
+        elif line.flags & CWR:
+            self.seen.add("CWR")
+        elif line.seq == self._sent_end - 1:
+            self.seen.add("a keepalive probe")
 
     def _scale_of(self, shift: int | None) -> int:
         """The shift in force: none unless both SYNs had the option (RFC 7323 section 2.2)."""

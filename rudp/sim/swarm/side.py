@@ -1,45 +1,39 @@
-"""Two connections that talk to each other over a simulated link, in virtual time.
+"""One side of a pair: a connection, its user, and what the endpoint would do for both.
 
-    Pair(seed=7, config_a=Config(), config_b=Config(), link=Conditions(loss=0.2)).run()
-
-Each side has a user who writes chunks, reads with pauses and closes, as its `Plan` says. The pair
-does for each what the endpoint does: it hands over what arrived, asks for segments, events and the
-next deadline, and answers for a port without a connection. Two demands are made:
-
-- SAFETY, at every step: what was delivered is what was sent, up to there; what `watch` says about
-  the wire; numbers that may only grow do; every limit holds; no event comes twice or too late.
-- LIVENESS, once the link is healed: within a bounded time all data has arrived, both FINs have, and
-  both sides are CLOSED.
-
-Whatever happens follows from the seed. The message of a failure has the line that runs it again.
+The user writes chunks, reads with pauses and closes, as a `Plan` says. What must hold of a
+connection after every input is demanded here; what must hold on the wire, by `watch`.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from rudp.core import codec
 from rudp.core.config import Config
 from rudp.core.connection import Connection, open_active, open_passive
 from rudp.core.events import Event
-from rudp.core.segment import Segment, SegmentError
+from rudp.core.invariants import check
+from rudp.core.recovery import Recovery
+from rudp.core.segment import CE, RST, Segment, SegmentError
+from rudp.core.seq import MASK
 from rudp.core.state import State
 from rudp.core.stray import answer_closed, opens
-from tests.notation import Origin, brief
-from tests.sim.network import Conditions, Link, Simulation
-from tests.sim.watch import Violation, Watch
+from rudp.sim.swarm.network import Markable, Marked, Simulation
+from rudp.sim.swarm.notation import Line, Origin
+from rudp.sim.swarm.watch import Violation, Watch
 
 _CLOSED: Final = (State.CLOSED, State.TIME_WAIT)
-_MAX_STEPS: Final = 2_000_000
 _MAX_SPINS: Final = 100
 _RETRY: Final = 0.005
 """Seconds until a user who found too much unsent looks again."""
-_TRACE_LINES: Final = 60
+_SOCKET_BUFFER: Final = 200
+"""Datagrams that wait for a process which stands still; what comes then is dropped."""
 
 
 @dataclass(frozen=True)
@@ -65,136 +59,24 @@ class Plan:
     """Use close() in place of write_eof() to send the FIN. For one who expects no more data."""
     abort_at: float = math.inf
     """When the user aborts."""
+    leave_at: float = math.inf
+    """When the user closes, whatever is still to be written or read."""
 
 
-@dataclass
-class Outcome:
-    """How a run ended."""
+class Stage(Protocol):
+    """What the sides of a pair share."""
 
-    digest: str
-    """The same for the same seed: a hash over all that was sent, when, and what came of it."""
-    seconds: float
-    """Virtual time until both sides were done."""
-    datagrams: int
-    errors: dict[str, OSError | None] = field(default_factory=dict)
+    simulation: Simulation
+    random: Random
+    path_mss: int
+    may_fail: bool
+    seen: set[str]
 
-
-class Pair:
-    """Two connections, their users and the path between them."""
-
-    def __init__(
-        self,
-        seed: int,
-        config_a: Config | None = None,
-        config_b: Config | None = None,
-        link: Conditions | None = None,
-        *,
-        link_back: Conditions | None = None,
-        plan_a: Plan | None = None,
-        plan_b: Plan | None = None,
-        mss: tuple[int, int] = (1452, 1452),
-        path_mss: int = 0,
-        iss: tuple[int, int] = (2**32 - 3000, 2**32 - 2000),
-        simultaneous: bool = False,
-        batching: float = 0.0005,
-        heal_at: float = math.inf,
-        within: float = 600.0,
-        replay: str = "",
-    ) -> None:
-        """`within` is how many seconds after `heal_at`, or after the start if it never heals,
-        both sides have to be done. `batching` is the most seconds for which what arrived waits for
-        a wake-up. `path_mss`: what both believe to get through for certain, if they are to find out
-        the rest; else 0. `replay` is the command that runs this again."""
-        self.simulation = Simulation(1024.0)
-        self.random = Random(seed)
-        self.trace: list[str] = []
-        self._digest = hashlib.blake2b(digest_size=16)
-        self.path_mss = path_mss
-        self._simultaneous = simultaneous
-        self._heal_at = heal_at
-        self._within = within
-        self._replay = replay or f"seed {seed}"
-        self._start = self.simulation.now
-        forth = link or Conditions()
-        back = link_back or forth
-        plans = (plan_a or Plan(), plan_b or Plan())
-        self.aborting = any(plan.abort_at < math.inf for plan in plans)
-        streams = [self.random.randbytes(plan.total) for plan in plans]
-        self.a = Side(self, "a", config_a or Config(), plans[0], streams, iss, mss[0], batching)
-        self.b = Side(
-            self, "b", config_b or Config(), plans[1], streams[::-1], iss[::-1], mss[1], batching
-        )
-        self._links = (
-            Link(self.simulation, Random(self.random.random()), forth, self.b.arrive),
-            Link(self.simulation, Random(self.random.random()), back, self.a.arrive),
-        )
-        self.a.transmit, self.b.transmit = (link.send for link in self._links)
-
-    def run(self) -> Outcome:
-        """Run to the end, and return how it went. Any demand that is not met is an AssertionError.
-        Run to the end, and return how it went. Any demand that is not met is an AssertionError."""
-        try:
-            return self._run()
-        except Exception as failure:
-            tail = "\n".join(self.trace[-_TRACE_LINES:])
-            raise AssertionError(
-                f"{type(failure).__name__}: {failure}\n\n{tail}\n\nreplay: {self._replay}"
-            ) from failure
-
-    def _run(self) -> Outcome:
-        simulation = self.simulation
-        self.a.open_active()
-        if self._simultaneous:
-            self.b.open_active()
-        if self._heal_at < math.inf:
-            simulation.at(self._start + self._heal_at, self._heal)
-        healed = self._heal_at if self._heal_at < math.inf else 0.0
-        limit = self._start + healed + self._within
-        for _ in range(_MAX_STEPS):
-            if self.a.done and self.b.done:
-                break
-            if not simulation.step():
-                raise Violation(f"all is quiet, and nothing is booked: {self.describe()}")
-            if simulation.now > limit:
-                raise Violation(f"not done in {self._within} s: {self.describe()}")
-        else:
-            raise Violation(f"{_MAX_STEPS} steps, and no end: {self.describe()}")
-        seconds = simulation.now - self._start
-        self._drain()
-        return Outcome(
-            self._digest.hexdigest(),
-            seconds,
-            sum(link.carried + link.dropped for link in self._links),
-            {side.name: side.connection.error for side in (self.a, self.b) if side.opened},
-        )
-
-    def _drain(self) -> None:
-        """Go on until nothing happens any more: TIME-WAIT has its end, and what is closed is
-        silent."""
-        limit = self.simulation.now + 20 * (self.a.config.msl + self.b.config.msl) + self._within
-        while self.simulation.step():
-            if self.simulation.now > limit:
-                raise Violation(f"it does not come to rest: {self.describe()}")
-        for side in (self.a, self.b):
-            if not side.opened:
-                continue
-            if side.connection.state is not State.CLOSED or Event.CLOSED not in side.events:
-                raise Violation(f"{side.name} has not come to CLOSED: {self.describe()}")
-
-    def _heal(self) -> None:
-        self.say("-", "the link is healed")
-        for link in self._links:
-            link.heal()
+    def say(self, who: str, what: str | Line, raw: bytes = b"") -> None:
+        """Put a line into the trace, and it with `raw` into the digest."""
 
     def describe(self) -> str:
         """Both sides in a line each."""
-        return f"\n{self.a.describe()}\n{self.b.describe()}"
-
-    def say(self, who: str, what: str, raw: bytes = b"") -> None:
-        """Put a line into the trace, and it with `raw` into the digest."""
-        line = f"{self.simulation.now - self._start:10.6f}  {who}  {what}"
-        self.trace.append(line)
-        self._digest.update(line.encode() + raw)
 
 
 class Side:
@@ -202,36 +84,48 @@ class Side:
 
     def __init__(
         self,
-        pair: Pair,
+        pair: Stage,
         name: str,
         config: Config,
         plan: Plan,
-        streams: list[bytes],
+        streams: tuple[bytes, bytes],
         iss: tuple[int, int],
         mss: int,
+        *,
         batching: float,
+        lateness: float,
+        ecn: bool,
     ) -> None:
+        """`streams` are what this side writes and what it is to read, `iss` its own and its peer's.
+        `batching`, `lateness` and `ecn` as for `Pair`."""
         self.name = name
         self.config = config
         self.plan = plan
         self.events: list[Event] = []
         self.transmit: Callable[[bytes], None]
+        self.peer: Side
         self.read_bytes = 0
         self.written = 0
         self.eof_written = False
         self.eof_read = False
         self.closed = False
+        self.frozen_until = -math.inf
+        """Until then its process stands still."""
         self._pair = pair
         self._simulation = pair.simulation
         self._stream, self._expected = streams
-        self._iss, self._mss, self._batching = iss[0], mss, batching
+        self._iss, self._mss, self._ecn = iss[0], mss, ecn
+        self._batching, self._lateness = batching, lateness
         self._ports = (40000, 9000) if name == "a" else (9000, 40000)
-        self._watch = Watch(config, Origin(*iss), self._stream)
+        self._watch = Watch(config, Origin(*iss), self._stream, pair.seen)
         self._connection: Connection | None = None
         self._inbox: list[bytes] = []
         self._deadline = math.inf
         self._spins = 0
-        self._numbers = (0, 0, 0)
+        self._numbers = (0, 0, 0, 0)
+        self._state = State.CLOSED
+        self._recovery = Recovery.OPEN
+        self._send_mss = 0
         self._reading = self._writing = False
 
     @property
@@ -250,10 +144,10 @@ class Side:
         """All that this side can do is done."""
         connection = self._connection
         if connection is None:
-            return self._pair.aborting  # An attempt may be aborted before its first SYN arrives.
+            return self._pair.may_fail  # An attempt may be over before its first SYN arrives.
         if connection.state not in _CLOSED or Event.RELEASED not in self.events:
             return False
-        if self._pair.aborting:
+        if self._pair.may_fail:
             return True
         if connection.error is not None:
             raise Violation(f"{self.name} ended with {connection.error!r}")
@@ -276,6 +170,11 @@ class Side:
             f" events {[event.name for event in self.events]}"
         )
 
+    @property
+    def last(self) -> int:
+        """Bytes after which its FIN stands."""
+        return self.written if self.closed else len(self._stream)
+
     # The endpoint's part -----------------------------------------------------------------
 
     def open_active(self) -> None:
@@ -289,33 +188,60 @@ class Side:
             mss=self._mss,
             path_mss=self._pair.path_mss,
             ts_offset=self._pair.random.randrange(2**32),
+            ecn=self._ecn,
         )
         self._begin()
         self._pump()
 
+    def freeze(self, seconds: float) -> None:
+        """Stand still: nothing runs, time goes on, and what arrives waits, as far as it fits."""
+        self.frozen_until = self._simulation.now + seconds
+
     def arrive(self, datagram: bytes) -> None:
         """A datagram is in the socket's buffer; the loop wakes up for it a little later."""
+        if len(self._inbox) >= _SOCKET_BUFFER and self._frozen:
+            self._pair.seen.add("socket buffer full")
+            return
         self._inbox.append(datagram)
         if len(self._inbox) == 1:
-            self._simulation.after(self._pair.random.random() * self._batching, self._wake)
+            self._book(self._pair.random.random() * self._batching, self._wake)
+
+    @property
+    def _frozen(self) -> bool:
+        return self._simulation.now < self.frozen_until
+
+    def _book(self, seconds: float, action: Callable[[], None]) -> None:
+        self._simulation.after(seconds, lambda: self._run(action))
+
+    def _run(self, action: Callable[[], None]) -> None:
+        """What a process that stands still has to do, it does when it goes on."""
+        if self._frozen:
+            self._pair.seen.add("frozen with something to do")
+            self._simulation.at(self.frozen_until, lambda: self._run(action))
+        else:
+            action()
 
     def _wake(self) -> None:
         datagrams, self._inbox = self._inbox, []
+        if len(datagrams) > 1:
+            self._pair.seen.add("several datagrams at once")
         for datagram in datagrams:
             try:
                 segment = codec.decode(datagram)
             except SegmentError:
                 continue
             if (segment.dst_port, segment.src_port) == self._ports:
-                self._pair.say(self.name, brief(self._watch.received(datagram)))
-        for segment in codec.coalesce(datagrams)[0]:
-            if (segment.dst_port, segment.src_port) == self._ports:
-                self._receive(segment)
+                self._pair.say(self.name, self._watch.received(datagram), datagram)
+        for marked, run in itertools.groupby(datagrams, lambda each: type(each) is Marked):
+            for segment in codec.coalesce(list(run))[0]:
+                if (segment.dst_port, segment.src_port) == self._ports:
+                    segment.ecn = CE if marked else 0
+                    self._receive(segment)
         self._pump()
 
     def _receive(self, segment: Segment) -> None:
-        now = self._simulation.now
-        if self._connection is None and opens(segment):
+        now, connection = self._simulation.now, self._connection
+        if connection is None and opens(segment):
             self._connection = open_passive(
                 self.config,
                 iss=self._iss,
@@ -324,15 +250,27 @@ class Side:
                 mss=self._mss,
                 path_mss=self._pair.path_mss,
                 ts_offset=self._pair.random.randrange(2**32),
+                ecn=self._ecn,
             )
             self._begin()
-        elif self._connection is None or self._connection.state is State.CLOSED:
+        elif connection is None or connection.state is State.CLOSED:
             # The listener takes one connection; whatever else comes has none.
             answer = answer_closed(segment)
             if answer is not None:
+                self._pair.seen.add("answered without a connection")
                 self._transmit(codec.encode(answer))
         else:
-            self._connection.receive(segment, now)
+            self._note_age(connection, segment)
+            connection.receive(segment, now)
+
+    def _note_age(self, connection: Connection, segment: Segment) -> None:
+        timestamps = connection.timestamps
+        if timestamps is None or segment.ts_val is None or segment.flags & RST:
+            return
+        if connection.state is not State.SYN_SENT and (
+            (segment.ts_val - timestamps.recent) & MASK >= 1 << 31
+        ):
+            self._pair.seen.add("PAWS")
 
     def _pump(self) -> None:
         """Segments, events, deadline, in this order, after every input."""
@@ -341,31 +279,38 @@ class Side:
             return
         for segment in connection.segments_to_send(simulation.now):
             for header, payload in codec.split(segment, connection.send_mss or codec.MAX_SUPER):
-                self._transmit(bytes(header) + bytes(payload))
+                datagram = bytes(header) + bytes(payload)
+                self._transmit(Markable(datagram) if segment.ecn else datagram)
         while (event := connection.next_event()) is not None:
             self._note(event)
-        self._check()
+        self._check(connection)
         deadline = connection.next_deadline()
         self._spins = self._spins + 1 if deadline <= simulation.now else 0
         if self._spins > _MAX_SPINS:
-            raise Violation(f"the deadline of {self.name} stays where it was: {self.describe()}")
+            raise Violation(
+                f"the deadline of {self.name} stays where it was: {self._pair.describe()}"
+            )
         if deadline < self._deadline:
             self._deadline = deadline
-            simulation.at(deadline, self._fire)
+            late = self._pair.random.random() * self._lateness if self._lateness else 0.0
+            self._book(deadline - simulation.now + late, self._fire)
 
     def _fire(self) -> None:
         """The one lazy timer: it may come early, and then it is booked again."""
-        now = self._simulation.now
+        now, connection = self._simulation.now, self.connection
         if now < self._deadline:
             return  # It was booked for an earlier deadline, which has been served.
         self._deadline = math.inf
-        if self.connection.next_deadline() <= now:
-            self.connection.handle_timeout(now)
+        if connection.next_deadline() <= now:
+            connection.handle_timeout(now)
         self._pump()
+        if connection.snd.loss.probe.end >= 0:
+            self._pair.seen.add("tail loss probe")
+        if connection.snd.timeouts:
+            self._pair.seen.add("retransmission timeout")
 
     def _transmit(self, datagram: bytes) -> None:
-        line = self._watch.sent(datagram)
-        self._pair.say(self.name, brief(line), datagram)
+        self._pair.say(self.name, self._watch.sent(datagram), datagram)
         self.transmit(datagram)
 
     def _note(self, event: Event) -> None:
@@ -381,38 +326,57 @@ class Side:
             self._book_read(0.0)
         elif event is Event.ESTABLISHED:
             self._book_write(0.0)
+        elif event is Event.RELEASED and (error := self.connection.error) is not None:
+            self._pair.seen.add(f"ends with {errno.errorcode[error.errno or 0]}")
+        elif event is Event.TROUBLE:
+            self._pair.seen.add("R1 retransmissions")
 
-    def _check(self) -> None:
+    def _check(self, connection: Connection) -> None:
         """What must hold of a connection after every input."""
-        connection = self.connection
         if connection.readable > self.config.receive_buffer:
             raise Violation(f"{self.name} holds {connection.readable} bytes unread")
         if connection.unsent > self.written:
             raise Violation(f"{self.name} has {connection.unsent} of {self.written} bytes unsent")
-        numbers = (connection.snd.una, connection.snd.nxt, connection.rcv.nxt)
-        if any(new < old for new, old in zip(numbers, self._numbers, strict=True)):
-            raise Violation(f"{self.name} goes back from {self._numbers} to {numbers}")
-        self._numbers = numbers
+        snd, rcv = connection.snd, connection.rcv
+        numbers = (snd.una, snd.nxt, rcv.nxt, rcv.edge)
+        if numbers != self._numbers:
+            if any(new < old for new, old in zip(numbers, self._numbers, strict=True)):
+                raise Violation(f"{self.name} goes back from {self._numbers} to {numbers}")
+            self._numbers = numbers
+        if connection.state is not self._state:
+            self._pair.seen.add(f"state: {self._state.value} to {connection.state.value}")
+            self._state = connection.state
+        if snd.loss.state is not self._recovery:
+            self._recovery = snd.loss.state
+            self._pair.seen.add(f"recovery: {self._recovery.value}")
+        if connection.send_mss != self._send_mss:
+            if self._send_mss:
+                wider = connection.send_mss > self._send_mss
+                self._pair.seen.add("larger segments" if wider else "smaller segments")
+            self._send_mss = connection.send_mss
+        check(connection)
 
     # The user's part ---------------------------------------------------------------------
 
     def _begin(self) -> None:
         plan = self.plan
         if plan.abort_at < math.inf:
-            self._simulation.after(plan.abort_at, self._abort)
+            self._book(plan.abort_at, self._abort)
+        if plan.leave_at < math.inf:
+            self._book(plan.leave_at, self._leave)
         if plan.read_from:
             self._reading = True
-            self._simulation.after(plan.read_from, self._read)
+            self._book(plan.read_from, self._read)
 
     def _book_write(self, pause: float) -> None:
         if not self._writing and not self.eof_written:
             self._writing = True
-            self._simulation.after(pause, self._write)
+            self._book(pause, self._write)
 
     def _book_read(self, pause: float) -> None:
         if not self._reading and not self.eof_read:
             self._reading = True
-            self._simulation.after(pause, self._read)
+            self._book(pause, self._read)
 
     def _write(self) -> None:
         self._writing = False
@@ -423,13 +387,15 @@ class Side:
             if not plan.answer or self.eof_read:
                 self._finish()
             return
-        if connection.unsent < plan.unsent_limit:
-            size = random.randint(*plan.chunk)
-            connection.write(self._stream[self.written : self.written + size])
-            self.written = min(self.written + size, len(self._stream))
-            self._book_write(random.random() * plan.write_pause)
-        else:
+        if connection.unsent >= plan.unsent_limit:
             self._book_write(_RETRY)
+            return
+        size = random.randint(*plan.chunk)
+        connection.write(self._stream[self.written : self.written + size])
+        self.written = min(self.written + size, len(self._stream))
+        if self.eof_read:
+            self._pair.seen.add("writes after the peer's FIN")
+        self._book_write(random.random() * plan.write_pause)
         self._pump()
 
     def _finish(self) -> None:
@@ -453,10 +419,12 @@ class Side:
         self.read_bytes += len(data)
         if data != self._expected[start : self.read_bytes]:
             raise Violation(f"{self.name} read at {start} what was not written there")
+        if data and self.eof_written:
+            self._pair.seen.add("reads after its own FIN")
         if connection.readable:
             self._book_read(random.random() * plan.read_pause)
         elif Event.EOF in self.events:
-            if self.read_bytes < len(self._expected):
+            if self.read_bytes != self.peer.last:
                 raise Violation(f"{self.name} has an EOF after {self.read_bytes} bytes")
             self.eof_read = True
             self._book_write(0.0)
@@ -470,13 +438,25 @@ class Side:
 
     def _close(self) -> None:
         self.closed = True
+        if self.connection.readable:
+            self._pair.seen.add("closes with data unread")
         self._pair.say(self.name, "close")
         self.connection.close()
 
     def _abort(self) -> None:
         if self.connection.state is State.CLOSED:
             return
+        self._pair.seen.add("aborts")
         self.closed = True
         self._pair.say(self.name, "abort")
         self.connection.abort("enough")
+        self._pump()
+
+    def _leave(self) -> None:
+        if self.closed or self.connection.state is State.CLOSED:
+            return
+        if self.written < len(self._stream):
+            self._pair.seen.add("closes with more to write")
+        self._watch.ends_at(self.written)
+        self._close()
         self._pump()

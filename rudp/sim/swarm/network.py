@@ -1,8 +1,9 @@
 """The simplest network in virtual time: a heap of things to happen, and `rudp.sim`'s links.
 
-A `Simulation` is a clock and a heap. To what the links of `rudp.sim` do, these add two things: they
-mark (RFC 3168), and they bring `junk`, which passes a UDP checksum and still is no segment of the
-connection: bytes from a stranger, headers cut short, options without an end.
+A `Simulation` is a clock and a heap. To what the links of `rudp.sim` do, these add what a pair of
+cores can bear: they mark (RFC 3168) or swallow what could be marked, they swallow what is large,
+they can be cut for a while, and they bring `junk`, which passes a UDP checksum and still is no
+segment of the connection: bytes from a stranger, headers cut short, options without an end.
 
 Not here: who talks to whom, which is `pair`.
 """
@@ -14,7 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 from rudp import sim
 
@@ -60,14 +61,18 @@ class Marked(bytes):
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions(sim.Conditions):
-    """A link, with two more things that it may do."""
+    """A link, with a few more things that it may do."""
 
     mark: float = math.inf
     """Bytes that may wait before what comes, and can be marked, is marked."""
+    swallows_ect: bool = False
+    """What could be marked vanishes, as on paths that take these bits for something else."""
+    largest: int = 1 << 16
+    """Bytes of the largest datagram that it carries; what is larger vanishes."""
     junk: float = 0.0
     """How often something that is no segment of the connection arrives as well."""
 
-    def healed(self) -> Conditions:
+    def healed(self) -> Self:
         return replace(super().healed(), junk=0.0)
 
 
@@ -85,24 +90,41 @@ class Link(sim.Link):
     ) -> None:
         super().__init__(simulation, random, conditions)
         self.marked = 0
+        self.cut = False
+        """Nothing gets through."""
         self._simulation = simulation
         self._deliver = deliver
 
     def heal(self) -> None:
         """From now on without faults."""
         self.conditions = self.conditions.healed()
+        self.cut = False
 
     def send(self, datagram: bytes) -> None:
         """Carry `datagram`, or do to it what the conditions say."""
         link = self.conditions
+        if hole := self._hole(datagram):
+            self.dropped += 1
+            self.faults[hole] += 1
+            return
         full = self.waiting > link.queue / link.rate
         if not full and isinstance(datagram, Markable) and self.waiting > link.mark / link.rate:
             self.marked += 1
             datagram = Marked(datagram)
         self.carry(len(datagram), lambda: self._deliver(datagram))
         if not full and self._random.random() < link.junk:
+            self.faults["junk"] += 1
             junk = make_junk(self._random, datagram)
             self._book(self._free_at + link.delay, lambda: self._deliver(junk))
+
+    def _hole(self, datagram: bytes) -> str:
+        """Why `datagram` gets no further than this; empty if it does."""
+        link = self.conditions
+        if self.cut:
+            return "cut off"
+        if len(datagram) > link.largest:
+            return "too large"
+        return "swallowed for ECT" if link.swallows_ect and isinstance(datagram, Markable) else ""
 
 
 _HEADER: Final = 20

@@ -1,0 +1,111 @@
+"""`python -m rudp.sim swarm`: what it prints, how it ends, and that jobs change nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rudp.sim.swarm import command
+from rudp.sim.swarm.pair import Pair
+from rudp.sim.swarm.scenarios import SCENARIOS, fifths
+
+PROGRAM = [sys.executable, "-m", "rudp.sim"]
+
+
+def swarm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROGRAM, "swarm", *arguments], capture_output=True, text=True)
+
+
+def test_two_jobs_do_what_one_does() -> None:
+    outputs = [swarm("--seeds", "41", "--first", "20", "--jobs", jobs) for jobs in ("1", "2")]
+    assert [output.returncode for output in outputs] == [0, 0]
+    digests = [re.findall(r"\b[0-9a-f]{32}\b", output.stdout) for output in outputs]
+    assert len(digests[0]) == 1
+    assert digests[0] == digests[1]
+    assert "41 runs, and nothing was violated." in outputs[0].stdout
+
+
+def test_other_seeds_have_another_digest() -> None:
+    one, other = command.run_lot(None, range(20)), command.run_lot(None, range(1, 21))
+    assert one.digest != other.digest
+    halves = command.run_lot(None, range(10, 20))
+    halves.add(command.run_lot(None, range(10)))
+    assert (halves.digest, halves.seen) == (one.digest, one.seen)
+
+
+def test_one_run_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["swarm", "--scenario", "fifths", "--seed", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    pair = fifths(3)
+    outcome = pair.run()
+    assert lines[:-1] == pair.trace
+    assert lines[-1].endswith(outcome.digest)
+
+
+def spoilt(seed: int) -> Pair:
+    pair = fifths(seed)
+    if seed == 3:
+        pair.a._expected = bytes(len(pair.a._expected))
+    return pair
+
+
+def test_a_violation_is_told_in_the_line_that_replays_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SCENARIOS, "fifths", spoilt)
+    assert command.main(["swarm", "--scenario", "fifths", "--seeds", "5"]) == 1
+    out = capsys.readouterr().out
+    assert "\npython -m rudp.sim swarm --scenario fifths --seed 3  # Violation: a read at" in out
+    assert "Violated in 1 of 5 runs." in out
+    assert command.main(["swarm", "--scenario", "fifths", "--seed", "3"]) == 1
+    assert "Violation: a read at" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX systems only")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
+    running = subprocess.Popen(
+        [*PROGRAM, "swarm", "--seeds", "20000", "--jobs", jobs],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    time.sleep(0.5)  # wherever it is then
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "until interrupted" in out
+    assert "and nothing was violated." in out
+    assert "Traceback" not in err
+
+
+def test_who_has_read_enough_of_it_may_go() -> None:
+    running = subprocess.Popen(
+        [*PROGRAM, "swarm", "--scenario", "bulk", "--seed", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    assert running.stdout.readline().startswith("  0.000000  a  > S")
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+    assert (running.wait(timeout=60), err) == (1, "")
+
+
+@pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--scenario", "sunshine"], ["--jobs", "two"]])
+def test_what_makes_no_sense_is_refused(wrong: list[str]) -> None:
+    output = swarm(*wrong)
+    assert output.returncode == 2
+    assert wrong[0] in output.stderr
