@@ -65,9 +65,10 @@ class Engine(asyncio.DatagramProtocol):
         self.config = config
         # uvloop's clock ticks in milliseconds; any other loop's is as good as the system's, and a
         # simulated one has to be asked.
-        uvloop = type(loop).__module__.startswith("uvloop")
-        self.clock: Callable[[], float] = time.monotonic if uvloop else loop.time
-        slack = 0.001 if uvloop else 0.0  # and its timers fire up to a tick early
+        uvloop = type(loop).__module__.startswith("uvloop")  # and its timers fire a tick early
+        clock, tick = (time.monotonic, 0.001) if uvloop else (loop.time, 0.0)
+        self._deadlines = Deadlines(loop, clock, tick, self._on_due, lambda: self.datagrams.drain())
+        self.clock = self._deadlines.now
         self.datagrams: DatagramLayer
         self._routes: Routes
         self.connected: Address | None = None  # the only peer, if the socket is connected
@@ -87,7 +88,6 @@ class Engine(asyncio.DatagramProtocol):
         self.pumping = False  # called from the loop, not from the user
         self._flush_scheduled = False
         self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None, bool]] = deque()
-        self._deadlines = Deadlines(loop, self.clock, slack, self._on_due)
 
     async def start(self, sock: socket.socket, connected: Address | None = None) -> None:
         """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
@@ -496,4 +496,3 @@ class Engine(asyncio.DatagramProtocol):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} connections={len(self._channels)}>"
-
