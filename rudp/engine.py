@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rudp.channel import Channel, Key, Listener
+from rudp.complaints import Complaints
 from rudp.core import codec, isn, stray
 from rudp.core.config import Config
 from rudp.core.connection import open_active, open_passive
@@ -85,6 +86,7 @@ class Engine(asyncio.DatagramProtocol):
         self._time_waits = TimeWaits(config.max_time_wait)
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
+        self._complaints = Complaints()
         self.pumping = False  # called from the loop, not from the user
         self._flush_scheduled = False
         self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None, bool]] = deque()
@@ -262,13 +264,13 @@ class Engine(asyncio.DatagramProtocol):
         addr = self.connected or addr
         if exc.errno == errno.EMSGSIZE and addr is not None:
             self._lower_mss(addr)
-        if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
+        if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM):
             return
+        self._complaints.note(exc, addr, self.clock())
         for channel in [each for each in self._opening if each.addr == addr]:
             if channel.connection.state is SYN_SENT:
                 channel.connection.end(exc)
                 self.output(channel)
-        logger.debug("%r reports %s", self, exc)
 
     def _lower_mss(self, addr: Address) -> None:
         """The kernel has learnt that the path is narrower (RFC 1191, RFC 8201); ask it how much."""
@@ -424,7 +426,7 @@ class Engine(asyncio.DatagramProtocol):
                 self.output(channel)
 
     def _on_released(self, channel: Channel) -> None:
-        error = channel.connection.error
+        error = self._complaints.explain(channel.connection.error, channel.addr, self.clock())
         waiter = channel.waiter
         if waiter is not None and not waiter.done():
             if error is not None:
