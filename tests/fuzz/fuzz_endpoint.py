@@ -3,7 +3,8 @@
 The world is `rudp.sim`: virtual time, no sockets of the system, the same input the same run. A
 server echoes. An honest client talks to it over the simulated network. Mallory's datagrams come to
 the endpoint from an address of its own, between them time passes and the server's application
-does things. An input is a sequence of steps:
+does things. An input is a byte that says which options Mallory's SYN has (HANDSHAKES), and then a
+sequence of steps:
 
     00 n bytes            a datagram of these n bytes
     01 flags seq ack wnd n m bytes      a segment for Mallory's connection: SEQ and ACK are signed
@@ -51,6 +52,12 @@ CONFIG = rudp.Config(
     msl=5.0,
 )
 MAX_STEPS = 200
+HANDSHAKES = (
+    "020405b4 0402 0103 0307 0101",  # MSS 1460, SACK-permitted, window scale 7
+    "020405b4 0402 080a 00000001 00000000 0103 0307",  # and timestamps
+    "",
+    "02040001",  # an MSS of 1
+)
 WAITS = (0.0, 0.001, 0.01, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0, 70.0)
 CALLS = ("write", "pause", "resume", "write_eof", "close", "abort", "info")
 ERRORS = (
@@ -142,6 +149,7 @@ class _Server:
         # Where Mallory's numbers stand; kept when the connection is gone.
         self._seq = 2**32 - 3
         self._ack = 0
+        self._ticks = 1
 
     @classmethod
     async def open(cls) -> _Server:
@@ -150,7 +158,7 @@ class _Server:
         return cls(endpoint)
 
     async def live(self, steps: Input) -> None:
-        await self._shake_hands()
+        await self._shake_hands(bytes.fromhex(HANDSHAKES[steps.byte() % len(HANDSHAKES)]))
         for _ in range(MAX_STEPS):
             if steps.over:
                 break
@@ -173,13 +181,12 @@ class _Server:
     def _arrive(self, datagram: bytes) -> None:
         self.engine.datagram_received(datagram, MALLORY)
 
-    async def _shake_hands(self) -> None:
-        options = bytes.fromhex("020405b40402010303070101")
+    async def _shake_hands(self, options: bytes) -> None:
         self._arrive(_header(MALLORYS_PORT, 2**32 - 4, 0, SYN, 65535, options))
         channel = self._channel()
         assert channel is not None
         ack = (channel.connection.snd.iss + 1) % 2**32
-        self._arrive(_header(MALLORYS_PORT, 2**32 - 3, ack, ACK, 65535, b""))
+        self._arrive(_header(MALLORYS_PORT, 2**32 - 3, ack, ACK, 65535, self._timestamps(channel)))
         await asyncio.sleep(0.001)
 
     def _channel(self) -> Channel | None:
@@ -197,8 +204,18 @@ class _Server:
         channel = self._channel()
         if channel is not None:
             self._seq, self._ack = channel.connection.rcv.nxt, channel.connection.snd.nxt
+            options = (self._timestamps(channel) + options)[:40]
         numbers = (self._seq + seq) % 2**32, (self._ack + ack) % 2**32
         return _header(MALLORYS_PORT, *numbers, flags, wnd, options) + data
+
+    def _timestamps(self, channel: Channel) -> bytes:
+        """The option, if it was agreed on, as an honest peer would fill it in."""
+        clock = channel.connection.timestamps
+        if clock is None:
+            return b""
+        self._ticks += 1
+        echo = clock.clock(self.engine.clock())
+        return bytes((1, 1, 8, 10)) + struct.pack("!II", self._ticks, echo)
 
     def _syn(self, steps: Input) -> bytes:
         port = 40001 + steps.byte()
@@ -229,6 +246,7 @@ class _Server:
     def _check(self) -> None:
         channels = self.engine.channels
         assert len(channels) <= CONFIG.max_connections
+        assert len(self.engine._time_waits) <= CONFIG.max_time_wait
         for listener in self.engine.listeners.values():
             assert 0 <= listener.half_open <= CONFIG.backlog
         for channel in channels:
@@ -238,6 +256,7 @@ class _Server:
             assert rcv.nxt <= rcv.edge + 1  # a FIN may stand just beyond
             assert snd.iss <= snd.una <= snd.nxt
             assert snd.flight_size <= CONFIG.send_buffer + 2  # SYN and FIN
+            assert len(snd.board.flights) <= CONFIG.max_flight_ranges + 1
 
 
 def _header(port: int, seq: int, ack: int, flags: int, wnd: int, options: bytes) -> bytes:

@@ -15,7 +15,7 @@ from rudp import sim
 from rudp.core.codec import encode
 from rudp.core.segment import ACK, ECE, FIN, PSH, RST, SYN, URG, Segment
 from rudp.core.state import State
-from tests.fuzz.fuzz_endpoint import CALLS, ERRORS, WAITS
+from tests.fuzz.fuzz_endpoint import CALLS, ERRORS, HANDSHAKES, WAITS
 from tests.fuzz.guided import CORPUS
 
 PORT = 7000
@@ -153,6 +153,12 @@ def sack(*edges: int) -> bytes:
 
 
 def endpoint_inputs() -> Iterator[tuple[str, bytes]]:
+    """Each story after one of the handshakes, in turn."""
+    for number, (title, story) in enumerate(stories()):
+        yield title, bytes((number % len(HANDSHAKES),)) + story
+
+
+def stories() -> Iterator[tuple[str, bytes]]:
     data = segment(ACK | PSH, size=100)
     yield "nothing", b""
     yield "garbage", raw(b"") + raw(b"\xff" * 19) + raw(bytes(range(60)))
