@@ -22,8 +22,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_few_simulated_seconds_are_flat_and_have_seen_every_kind_of_use() -> None:
-    done = run("--seconds", "2.4", "--simulated")
+def test_ten_simulated_seconds_are_flat_and_have_seen_every_kind_of_use() -> None:
+    done = run("--seconds", "10", "--simulated")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     *lines, connections, uses, verdict = done.stdout.splitlines()
     assert len(lines) >= 4
@@ -71,8 +71,7 @@ def test_too_few_samples_are_no_verdict() -> None:
     assert verdict(*[FLAT] * 3) == ["too short: there are less than four samples"]
 
 
-@pytest.mark.parametrize("wrong", [("--seconds", "0"), ("--loss", "1"), ("--loop", "nonesuch")])
-def test_wrong_arguments_are_refused_with_a_sentence(wrong: tuple[str, str]) -> None:
-    done = run(*wrong)
+def test_wrong_arguments_are_refused_with_a_sentence() -> None:
+    done = run("--loss", "1")
     assert done.returncode == 2
-    assert "error:" in done.stderr
+    assert "error: --seconds has to be more than 0, and --loss from 0 to less than 1" in done.stderr
