@@ -111,7 +111,7 @@ async def test_a_transfer_outlives_a_while_in_which_nothing_can_be_sent(
     writer.write_eof()
     assert await reader.readexactly(100_000) == DATA[:100_000]
     side.sock.error = code
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.05)
     side.sock.error = None
     assert await reader.read(-1) == DATA[100_000:]
     assert side.sock.failures > 0
@@ -148,7 +148,7 @@ async def test_a_shortage_of_memory_for_a_datagram_is_no_reason_not_to_connect(c
 
 @pytest.mark.parametrize("code", [*REFUSALS, errno.ENOBUFS, errno.ENOMEM], ids=named)
 async def test_what_can_never_be_sent_again_ends_the_connection_with_an_error(code: int) -> None:
-    config = rudp.Config(min_rto=0.01, user_timeout=0.15)
+    config = rudp.Config(min_rto=0.01, initial_rto=0.05, user_timeout=0.15)
     side = await Side.open("client", config)
     reader, writer = side.stream
     assert await asked(side.stream, b"hello") == b"hello"
@@ -166,7 +166,7 @@ async def test_what_can_never_be_sent_again_ends_the_connection_with_an_error(co
 
 
 async def test_what_is_said_of_one_peer_explains_nothing_about_another() -> None:
-    config = rudp.Config(min_rto=0.01, user_timeout=0.15)
+    config = rudp.Config(min_rto=0.01, initial_rto=0.05, user_timeout=0.15)
     async with opened(config=config) as client, RawPeer.open() as peer:
         connecting = asyncio.create_task(client.open_connection(*peer.addr))
         await Hand.accept(peer)

@@ -100,7 +100,8 @@ class Config:
     """Keepalive probes; off by default (MUST-25)."""
     user_timeout: float | None = None
     """Seconds that data may stay unacknowledged, or that a peer may keep its window shut, before
-    the connection is aborted (RFC 5482). None: `r2` for lost data, no limit for a shut window."""
+    the connection is aborted (RFC 5482). None: `r2` for lost data, no limit for a shut window. As
+    with every limit of time here, seconds in which this process stood still do not count."""
     fin_wait_2_timeout: float = 60.0
     """Seconds that a fully closed connection waits for the peer's FIN."""
     msl: float = 30.0
