@@ -9,8 +9,8 @@ draws its bytes from a seed; all that arrives is compared by digest. Every PERIO
 pauses until nothing should be left, collects garbage, and both ends are sampled. A line says how
 they stand; in the end comes a verdict, by this rule:
 
-- what can be counted (file descriptors, tasks, endpoints, connections, TIME-WAIT records,
-  deadlines, timers, datagrams held back) is at every sample what it was at the first;
+- what can be counted (file descriptors, tasks, endpoints, connections, endpoints with
+  TIME-WAIT, deadlines, timers, datagrams held back) is at every sample what it was at the first;
 - what cannot (resident memory, allocated blocks, objects that the garbage collector knows) grows
   over the second half by no more than NOISE: the median of the last quarter of the samples against
   that of the third quarter;
@@ -99,7 +99,7 @@ def sample() -> Sample:
         "tasks": len(asyncio.all_tasks()),
         "endpoints": len(engines),
         "connections": sum(len(each.channels) for each in engines),
-        "time_waits": sum(len(each._time_waits) for each in engines),
+        "time_waits": sum(each.has_time_wait for each in engines),
         "deadlines": sum(each._deadlines._live for each in engines),
         # Entries of the heap for deadlines that have moved; they may be half of it.
         "overtaken": sum(

@@ -246,7 +246,6 @@ class _Server:
     def _check(self) -> None:
         channels = self.engine.channels
         assert len(channels) <= CONFIG.max_connections
-        assert len(self.engine._time_waits) <= CONFIG.max_time_wait
         for listener in self.engine.listeners.values():
             assert 0 <= listener.half_open <= CONFIG.backlog
         for channel in channels:
