@@ -155,8 +155,10 @@ class Soaked:
     def __init__(self) -> None:
         self._baseline: Sample | None = None
 
-    async def serve(self, host: str) -> None:
+    async def serve(self, host: str, announce: bool = False) -> None:
         server = await rudp.start_server(self._handle, host, PORT, config=CONFIG)
+        if announce:
+            print("ready", flush=True)
         async with server:
             await server.serve_forever()
 
@@ -400,7 +402,10 @@ def emulated(arguments: argparse.Namespace) -> int:
     way = Conditions(rate=RATE, delay=DELAY, queue=QUEUE, loss=arguments.loss)
     with Link(way, way, arguments.seed) as link:
         program = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:]]
-        server = subprocess.Popen(["ip", "netns", "exec", link.b, *program, "--end", "server"])
+        serve = ["ip", "netns", "exec", link.b, *program, "--end", "server"]
+        server = subprocess.Popen(serve, stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        server.stdout.readline()  # it listens
         try:
             run = ["ip", "netns", "exec", link.a, *program, "--end", "client"]
             status = subprocess.run(run, check=False).returncode
@@ -415,7 +420,7 @@ def emulated(arguments: argparse.Namespace) -> int:
 def run_end(arguments: argparse.Namespace) -> int:
     with asyncio.Runner(loop_factory=LOOPS[arguments.loop]) as runner:
         if arguments.end == "server":
-            return runner.run(_ended(Soaked().serve(HOST_B)))
+            return runner.run(_ended(Soaked().serve(HOST_B, announce=True)))
         return runner.run(drive(HOST_B, arguments))
 
 
