@@ -105,7 +105,7 @@ class Receiver:
         """
         nxt, edge = self.nxt, self.edge
         if length == 0:
-            return nxt <= seq <= edge + (edge == nxt)
+            return nxt <= seq <= edge or (edge == nxt and seq == edge + 1)
         return edge > nxt and (nxt <= seq < edge or nxt <= seq + length - 1 < edge or (
             seq < nxt and seq + length >= edge))
 
