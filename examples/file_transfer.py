@@ -23,6 +23,8 @@ import rudp
 
 CHUNK = 65536
 PATIENCE = 10  # seconds that the receiver waits for a sender to take note of a failure
+# A side that hears nothing for so long gives up, also if it only waits for the other to send.
+CONFIG = rudp.Config(user_timeout=20.0, keepalive=rudp.Keepalive(idle=20.0, interval=5.0, count=3))
 
 
 class TransferError(Exception):
@@ -33,7 +35,7 @@ async def send(path: Path, host: str, port: int) -> None:
     """Send one file and check the receiver's answer."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        reader, writer = await rudp.open_connection(host, port)
+        reader, writer = await rudp.open_connection(host, port, config=CONFIG)
         # The receiver may give up in the middle (its disk is full): listen for that all the time.
         answer = asyncio.create_task(reader.readline())
         try:
@@ -68,7 +70,7 @@ async def receive(path: Path, host: str, port: int) -> None:
         else:
             accepted.set_result((reader, writer))
 
-    async with await rudp.start_server(accept, host, port) as server:
+    async with await rudp.start_server(accept, host, port, config=CONFIG) as server:
         print(f"listening on port {server.sockets[0].getsockname()[1]}", flush=True)
         reader, writer = await accepted
         server.close()

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rudp.channel import Channel, Key, Listener
+from rudp.complaints import Complaints
 from rudp.core import codec, isn
 from rudp.core.answer_limit import AnswerLimit
 from rudp.core.config import Config
@@ -66,9 +67,10 @@ class Engine(asyncio.DatagramProtocol):
         self.config = config
         # uvloop's clock ticks in milliseconds; any other loop's is as good as the system's, and a
         # simulated one has to be asked.
-        uvloop = type(loop).__module__.startswith("uvloop")
-        self.clock: Callable[[], float] = time.monotonic if uvloop else loop.time
-        slack = 0.001 if uvloop else 0.0  # and its timers fire up to a tick early
+        uvloop = type(loop).__module__.startswith("uvloop")  # and its timers fire a tick early
+        clock, tick = (time.monotonic, 0.001) if uvloop else (loop.time, 0.0)
+        self._deadlines = Deadlines(loop, clock, tick, self._on_due, lambda: self.datagrams.drain())
+        self.clock = self._deadlines.now
         self.datagrams: DatagramLayer
         self._routes: Routes
         self.connected: Address | None = None  # the only peer, if the socket is connected
@@ -86,10 +88,10 @@ class Engine(asyncio.DatagramProtocol):
         self.answers = AnswerLimit()
         self._touched: deque[Channel] = deque()
         self._stalled: dict[Channel, None] = {}  # to be pumped when the socket takes more
+        self._complaints = Complaints()
         self.pumping = False  # called from the loop, not from the user
         self._flush_scheduled = False
         self._unsent: deque[tuple[list[tuple[bytes, Buffer]], Address | None, bool]] = deque()
-        self._deadlines = Deadlines(loop, self.clock, slack, self._on_due)
 
     async def start(self, sock: socket.socket, connected: Address | None = None) -> None:
         """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
@@ -251,13 +253,13 @@ class Engine(asyncio.DatagramProtocol):
         addr = self.connected or addr
         if exc.errno == errno.EMSGSIZE and addr is not None:
             self._lower_mss(addr)
-        if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS):
+        if exc.errno in (errno.EMSGSIZE, errno.ENOBUFS, errno.ENOMEM):
             return
+        self._complaints.note(exc, addr, self.clock())
         for channel in [each for each in self._opening if each.addr == addr]:
             if channel.connection.state is SYN_SENT:
                 channel.connection.end(exc)
                 self.output(channel)
-        logger.debug("%r reports %s", self, exc)
 
     def _lower_mss(self, addr: Address) -> None:
         """The kernel has learnt that the path is narrower (RFC 1191, RFC 8201); ask it how much."""
@@ -413,7 +415,7 @@ class Engine(asyncio.DatagramProtocol):
                 self.output(channel)
 
     def _on_released(self, channel: Channel) -> None:
-        error = channel.connection.error
+        error = self._complaints.explain(channel.connection.error, channel.addr, self.clock())
         waiter = channel.waiter
         if waiter is not None and not waiter.done():
             if error is not None:
@@ -485,4 +487,3 @@ class Engine(asyncio.DatagramProtocol):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} connections={len(self._channels)}>"
-

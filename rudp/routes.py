@@ -49,9 +49,12 @@ class Routes:
         host = addr[0]
         mtu = self._mtus.get(host)
         if mtu is None:
+            mtu = path_mtu(self._family, addr, connected)
+            if mtu is None:
+                return UNKNOWN_MTU - self._overhead  # it may tell the next time
             if len(self._mtus) >= MAX_HOSTS:
                 self._mtus.clear()
-            mtu = self._mtus[host] = path_mtu(self._family, addr, connected) or UNKNOWN_MTU
+            self._mtus[host] = mtu
         return mtu - self._overhead
 
     def path_mss(self, addr: Address) -> int:

@@ -88,6 +88,22 @@ def test_nothing_in_the_package_imports_the_simulation_or_the_tests(path: Path) 
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_no_timer_depends_on_the_wall_clock_which_can_be_set(path: Path) -> None:
+    wall = {("time", "time"), ("time", "time_ns"), ("datetime", "now"), ("datetime", "today")}
+    wrong = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and (ast.unparse(node.value), node.attr) in wall
+    ]
+    wrong += [
+        f"line {line}: {module}"
+        for line, module in imports(path)
+        if within(module, "datetime") or module in ("time.time", "time.time_ns")
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
 def test_the_package_needs_nothing_but_the_standard_library(path: Path) -> None:
     known = sys.stdlib_module_names | OPTIONAL | {"rudp"}
     wrong = [

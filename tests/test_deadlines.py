@@ -7,10 +7,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import pytest
+
 from rudp.channel import Channel
 from rudp.core.config import Config
 from rudp.core.connection import open_active
-from rudp.deadlines import Deadlines
+from rudp.deadlines import LATE, ROUNDING, Deadlines
 
 
 class Handle:
@@ -73,7 +75,10 @@ class Setting:
         self.calls: list[tuple[float, list[str]]] = []
         self.on_due: Callable[[list[Channel], float], None] = lambda due, now: None
         loop: Any = self.loop
-        self.deadlines = Deadlines(loop, self.loop.time, slack, self.called)
+        self.deadlines = Deadlines(loop, self.loop.time, slack, self.called, self.late)
+
+    def late(self) -> None:
+        self.calls.append((self.deadlines.now(), ["late"]))
 
     def called(self, due: list[Channel], now: float) -> None:
         self.calls.append((now, [channel.addr[0] for channel in due]))
@@ -232,3 +237,60 @@ def test_no_deadline_is_ever_missed() -> None:
             missed += [name for name, deadline in wanted.items() if deadline < s.loop.now]
         assert missed == []
         assert s.calls
+
+
+# A loop that is late
+
+
+def test_a_clock_that_leaps_beyond_a_timer_stands_still_just_behind_it() -> None:
+    s = Setting()
+    s.set(named("a"), 2.0)
+    s.loop.now = 2.0 + LATE / 2
+    assert s.deadlines.now() == s.loop.now
+    s.loop.now = 3600.0
+    assert [s.deadlines.now(), s.deadlines.now()] == [2.0 + LATE] * 2
+    s.loop.advance(3600.0)
+    assert s.calls == [(2.0 + LATE, ["late"]), (2.0 + LATE, ["a"])]
+    s.loop.now = 3610.0
+    assert s.deadlines.now() == pytest.approx(12.0 + LATE)
+
+
+def test_where_nothing_is_waited_for_the_clock_goes_on() -> None:
+    s = Setting()
+    s.loop.now = 3600.0
+    assert s.deadlines.now() == 3600.0
+    s.set(named("a"), 3601.0)
+    s.loop.advance(3601.0)
+    assert s.calls == [(3601.0, ["a"])]
+
+
+def test_after_a_leap_the_next_deadline_is_as_far_away_as_before() -> None:
+    s = Setting()
+    s.set(named("a"), 1.0)
+    s.set(named("b"), 5.0)
+    s.loop.now = 100.0
+    s.loop.advance(100.0)
+    assert s.calls.pop() == (1.0 + LATE, ["a"])
+    s.calls.clear()
+    s.loop.advance(100.0 + 5.0 - 1.0 - LATE - 0.001)
+    assert s.calls == []
+    s.loop.advance(100.0 + 5.0 - 1.0 - LATE + 0.001)
+    assert s.calls == [(pytest.approx(5.0, abs=1e-5), ["b"])]
+
+
+def test_but_for_rounding_the_clock_never_goes_back_and_no_timer_fires_for_ever() -> None:
+    random = Random(9293)
+    for _ in range(30):
+        s = Setting()
+        channels = [named(str(number)) for number in range(3)]
+        s.on_due = lambda due, now: [s.set(each, now + random.random()) for each in due]  # noqa: B023
+        last = 0.0
+        for _ in range(100):
+            leap = random.choice([0.001, 0.1, 1.0, 1e5])
+            s.set(random.choice(channels), s.deadlines.now() + random.uniform(-1.0, 1.0))
+            s.loop.now += leap
+            now = s.deadlines.now()
+            assert last - ROUNDING <= now <= last + leap + ROUNDING
+            s.loop.advance(s.loop.now)
+            last = s.deadlines.now()
+            assert last >= now - ROUNDING

@@ -10,10 +10,12 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +182,87 @@ def test_file_transfer_says_on_both_sides_that_the_receivers_disk_is_full(tmp_pa
     )
     assert (errors, receiver.returncode) == (f"file_transfer: {reason}\n", 1)
     assert not target.exists()
+
+
+def can_mount() -> bool:
+    return bool(
+        shutil.which("unshare")
+        and subprocess.run(
+            ["unshare", "-m", "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs root, with the right to mount a small disk")
+@pytest.mark.parametrize("size", [300_000, 5_000_000])
+def test_file_transfer_to_a_disk_that_gets_full_leaves_no_half_file(
+    tmp_path: Path, size: int
+) -> None:
+    source, disk = tmp_path / "source.bin", tmp_path / "disk"
+    source.write_bytes(os.urandom(size))
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
+    try:
+        with running(EXAMPLES / "file_transfer.py", "receive", disk / "file") as (receiver, port):
+            sender = run(EXAMPLES / "file_transfer.py", "send", source, "127.0.0.1", port)
+            _, errors = receiver.communicate(timeout=TIME_LIMIT)
+        left = list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    reason = f"cannot write {disk / 'file'}: No space left on device"
+    assert (sender.returncode, sender.stderr) == (
+        1,
+        f"file_transfer: the receiver says: {reason}\n",
+    )
+    assert (receiver.returncode, errors) == (1, f"file_transfer: {reason}\n")
+    assert left == []
+
+
+IMPATIENT = f"""
+import sys
+sys.path.insert(0, {str(EXAMPLES)!r})
+import file_transfer, rudp
+file_transfer.CONFIG = rudp.Config(
+    user_timeout=0.3, keepalive=rudp.Keepalive(idle=1.0, interval=1.0, count=1)
+)
+sys.exit(file_transfer.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("victim", ["sender", "receiver"])
+def test_file_transfer_whose_other_side_is_killed_ends_with_a_sentence_and_no_half_file(
+    tmp_path: Path, victim: str
+) -> None:
+    source, target = tmp_path / "source.bin", tmp_path / "target.bin"
+    source.touch()
+    os.truncate(source, 1 << 32)  # it takes no room, and minutes to send
+    part = tmp_path / "target.bin.part"
+    with running("-c", IMPATIENT, "receive", target) as (receiver, port):
+        sender = subprocess.Popen(
+            [sys.executable, "-c", IMPATIENT, "send", str(source), "127.0.0.1", port],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment(),
+        )
+        with sender:
+            try:
+                until = time.monotonic() + TIME_LIMIT
+                while not (part.exists() and part.stat().st_size) and time.monotonic() < until:
+                    time.sleep(0.01)
+                killed, other = (sender, receiver) if victim == "sender" else (receiver, sender)
+                killed.kill()
+                _, errors = other.communicate(timeout=TIME_LIMIT)
+            finally:
+                sender.kill()
+    assert other.returncode == 1
+    assert errors.splitlines()[-1].startswith("file_transfer: Connection timed out: ")
+    assert not target.exists()
+    if victim == "sender":
+        assert not part.exists()
 
 
 def test_file_transfer_refuses_a_missing_file_with_a_sentence(tmp_path: Path) -> None:

@@ -102,8 +102,10 @@ class Config:
     user_timeout: float | None = None
     """Seconds that data may stay unacknowledged, or that a peer may keep its window shut, before
     the connection is aborted (RFC 5482). So is one whose window is so small that it takes less than
-    a segment in that time. None: `r2` for lost data, and no limit for a window that is shut or
-    small as long as the peer answers (MUST-37): a server for strangers should set one."""
+    a segment in that time. None: `r2` for lost data; and for a window that is shut or small no
+    limit as long as the peer answers (MUST-37) and the application has not closed: a server for
+    strangers should set one. As with every limit of time here, seconds in which this process stood
+    still do not count."""
     fin_wait_2_timeout: float = 60.0
     """Seconds that a fully closed connection waits for the peer's FIN."""
     msl: float = 30.0

@@ -103,10 +103,11 @@ class Receiver:
 
         Deviation: an empty segment may also stand at the right edge, where a peer that filled the
         window acknowledges from while what it sent is lost (section 3.10.7.4 and appendix A.2).
+        And if the window is shut, one octet further: the peer has sent that as a probe.
         """
         nxt, edge = self.nxt, self.edge
         if length == 0:
-            return nxt <= seq <= edge
+            return nxt <= seq <= edge or (edge == nxt and seq == edge + 1)
         return edge > nxt and (nxt <= seq < edge or nxt <= seq + length - 1 < edge or (
             seq < nxt and seq + length >= edge))
 

@@ -39,9 +39,10 @@ def test_a_segment_is_acceptable_if_any_of_it_is_in_the_window(
 
 
 @pytest.mark.parametrize(
-    ("seq", "length", "fits"), [(0, 0, True), (1, 0, False), (0, 1, False), (-1, 2, False)]
+    ("seq", "length", "fits"),
+    [(0, 0, True), (1, 0, True), (2, 0, False), (-1, 0, False), (0, 1, False), (-1, 2, False)],
 )
-def test_a_shut_window_takes_only_an_empty_segment_at_rcv_nxt(
+def test_a_shut_window_takes_only_an_empty_segment_at_rcv_nxt_or_behind_a_probe(
     seq: int, length: int, fits: bool
 ) -> None:
     rcv = receiver()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rudp.channel import Channel
@@ -194,7 +196,8 @@ class Loop:
 
 def test_near_deadlines_do_not_pile_up_entries_for_a_far_one() -> None:
     now = [0.0]
-    deadlines = Deadlines(Loop(), lambda: now[0], 0.0, lambda due, at: None)  # type: ignore[arg-type]
+    loop: Any = Loop()
+    deadlines = Deadlines(loop, lambda: now[0], 0.0, lambda due, at: None, lambda: None)
     connection = open_active(Config(), local_port=1, peer_port=2, iss=0, now=0.0, mss=1460)
     channel = Channel(connection, ("peer", 2))
     for _ in range(1000):  # keepalive in two hours, a delayed ACK every 40 ms

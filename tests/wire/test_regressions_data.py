@@ -41,6 +41,21 @@ def test_a_rst_with_a_reason_counts_while_our_window_is_shut(script: Script) -> 
     assert script.connection.error.errno == errno.ECONNRESET
 
 
+def test_an_ack_from_behind_a_window_probe_counts_while_our_window_is_shut(script: Script) -> None:
+    """test_windows. A peer that has probed our window has SND.NXT one octet beyond it, and every
+    ACK of its comes from there."""
+    script.established(mss=1000, config=Config(receive_buffer=4096, receive_autotuning=False))
+    script.inject("< . 1:4097(4096) ack 1")
+    script.expect("> . 1:1(0) ack 4097 win 0")
+    script.inject("< . 4097:4098(1) ack 1")
+    script.expect("> . 1:1(0) ack 4097 win 0")
+    script.write(b"a" * 1000)
+    script.expect("> P. 1:1001(1000) ack 4097 win 0")
+    script.inject("< . 4098:4098(0) ack 1001")
+    script.expect_nothing()
+    assert script.connection.snd.flight_size == 0
+
+
 # -- 2: duplicate ACKs for data that was acknowledged ----------------------------------------------
 
 
