@@ -179,3 +179,25 @@ def test_a_timeout_that_was_none_restores_the_curve() -> None:
     assert (cc.cwnd, cc.ssthresh) == before
     ticks(cc, 5.1, 12.1)
     assert cc.cwnd == pytest.approx(1009.9 * MSS, rel=0.01)
+
+
+def test_after_idleness_the_curve_begins_anew_as_after_a_timeout() -> None:
+    """RFC 9438 section 4.8 by analogy: RFC 7661 has left three quarters as threshold."""
+    cc = reduced()
+    ticks(cc, 0.0, 2.0)
+    cc.cwnd = 800 * MSS
+    cc.on_restart(30.0, 0.3, 32.0)
+    assert (cc.cwnd, cc.ssthresh) == (10 * MSS, 700 * MSS)
+    cc.cwnd = 700 * MSS
+    ticks(cc, 40.0, 50.0)
+    # Its turning point is where it begins: 0.4 * 10**3 + 700 = 1100; the old curve had W_max 1000.
+    assert cc.cwnd == pytest.approx(1100 * MSS, rel=0.02)
+
+
+def test_below_the_start_of_the_curve_the_window_stays() -> None:
+    """Section 4.4: the target is no less than cwnd."""
+    cc = reduced()
+    heard(cc, MSS, 0.0, srtt=0.1)
+    cc.cwnd = 900 * MSS  # the curve is at 700
+    heard(cc, 90 * MSS, 0.1, srtt=0.1)
+    assert cc.cwnd == 900 * MSS
