@@ -63,7 +63,7 @@ NUMBERS = ((cst.BaseNumber, mutators.operator_number),)
 
 MEMORY = 4 << 30
 """Bytes of address space: this ends a mutant that grows without end."""
-LATE = 10
+LATE = 3
 """Seconds of CPU over three times the budget: this ends one that never comes to an end."""
 
 
