@@ -127,6 +127,17 @@ def test_a_second_loss_below_the_last_window_leaves_room_for_others() -> None:
     assert cc.cwnd == pytest.approx(765 * MSS, rel=0.01)
 
 
+def test_a_second_loss_at_the_last_window_gives_nothing_up() -> None:
+    """Section 4.7: only a window that is *less* than W_max makes room."""
+    cc = reduced()
+    cc.cwnd = 1000 * MSS
+    cc.on_loss(1000 * MSS, 5.0)
+    cc.on_recovered(5.0)
+    heard(cc, MSS, 5.0, srtt=0.001)
+    ticks(cc, 5.0, 5.0 + K)
+    assert cc.cwnd == pytest.approx(1000 * MSS, rel=0.01)
+
+
 def test_after_a_timeout_the_curve_begins_at_its_turning_point() -> None:
     """Section 4.8: K = 0, and W_max is the window that congestion avoidance begins with."""
     cc = cubic(1000 * MSS)

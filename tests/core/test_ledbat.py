@@ -124,6 +124,12 @@ def test_a_loss_halves_the_window() -> None:
     assert cc.ssthresh == 40 * SEG
 
 
+def test_a_loss_leaves_two_segments_at_least() -> None:
+    cc = steady(3 * SEG)
+    cc.on_loss(3 * SEG, 1.0)
+    assert cc.ssthresh == 2 * SEG
+
+
 def test_a_loss_ends_the_first_slow_start_and_a_slowdown_follows_two_round_trips_later() -> None:
     cc = Ledbat(SEG, 10)
     heard(cc, 0, 1.0, rtt=0.04, srtt=0.04)

@@ -39,6 +39,12 @@ def test_a_retransmission_may_be_reported_piece_by_piece_in_any_order() -> None:
     assert undo.on_dsack(16, 20)
 
 
+def test_a_report_leaves_alone_what_ends_just_before_it() -> None:
+    undo = owing((10, 19), (20, 30))
+    assert not undo.on_dsack(20, 30)
+    assert undo.on_dsack(10, 19)
+
+
 def test_a_report_may_cover_several() -> None:
     assert owing((10, 20), (30, 40)).on_dsack(5, 45)
 
