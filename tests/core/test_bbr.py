@@ -65,6 +65,36 @@ def test_a_round_ends_when_something_arrives_that_was_sent_after_it_began() -> N
     assert path.cc.round_count == before + 5
 
 
+def test_a_round_trip_as_short_as_the_least_does_not_put_off_the_next_probe_rtt() -> None:
+    """Section 5.3.4.3: only a shorter one does, else a steady path would never be probed."""
+    path = Path()
+    path.ack()
+    stamp = path.cc.probe_rtt_min_stamp
+    path.ack()
+    assert path.cc.probe_rtt_min_stamp == stamp
+    path.ack(rtt=RTT - 0.001)
+    assert path.cc.probe_rtt_min_stamp == path.now
+
+
+def test_four_segments_of_the_present_size_keep_the_pipe_full() -> None:
+    cc = Bbr(MSS, 10)
+    cc.on_mss(500)
+    assert (cc.mss, cc.min_pipe_cwnd) == (500, 2000)
+
+
+def test_the_wait_for_the_next_probe_is_spread() -> None:
+    """PickProbeWait(), section 5.3.3.5.3: 0 or 1 rounds, and 2 to 3 seconds."""
+    path = Path(PROBE_UP)
+    rounds, waits = set(), []
+    for _ in range(100):
+        path.cc._start_down(path.now, path.delivered)
+        rounds.add(path.cc.rounds_since_probe_up)
+        waits.append(path.cc.bw_probe_wait)
+    assert rounds == {0, 1}
+    assert 2.0 <= min(waits) < 2.2
+    assert 2.8 < max(waits) < 3.0
+
+
 # -- pacing rate and window ------------------------------------------------------------------------
 
 

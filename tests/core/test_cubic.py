@@ -89,6 +89,15 @@ def test_one_ack_moves_the_window_towards_a_round_trip_from_now() -> None:
     assert cc.cwnd == pytest.approx(700 * MSS + 12_540, abs=10)
 
 
+def test_growth_by_less_than_a_byte_is_not_lost() -> None:
+    cc = reduced()
+    heard(cc, MSS, 1.0, srtt=0.5)
+    cc.cwnd = 700 * MSS
+    for _ in range(100):
+        heard(cc, 2, 2.0, srtt=0.5)  # 125,400 * 2 / 700,000 = 0.358 bytes each
+    assert cc.cwnd == pytest.approx(700 * MSS + 35.8, abs=1.1)
+
+
 def test_no_round_trip_adds_more_than_half_a_window() -> None:
     cc = reduced()
     heard(cc, MSS, 0.0, srtt=0.1)

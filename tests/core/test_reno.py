@@ -141,6 +141,13 @@ def test_a_window_not_used_for_five_minutes_is_halved() -> None:
     assert cc.cwnd == 10 * MSS
 
 
+def test_a_window_no_larger_than_at_the_beginning_is_left_alone_when_not_used() -> None:
+    cc = reno(cwnd=10 * MSS, ssthresh=2 * MSS)
+    heard(cc, MSS, 10.0, cwnd_limited=False)
+    heard(cc, MSS, 311.0, cwnd_limited=False)
+    assert (cc.cwnd, cc.ssthresh) == (10 * MSS, 2 * MSS)
+
+
 def test_recovery_ends_with_cwnd_as_the_loss_left_it() -> None:
     cc = reno(cwnd=20 * MSS)
     cc.on_loss(20 * MSS, 1.0)

@@ -99,10 +99,29 @@ def test_a_message_that_fills_the_window_is_not_limited_by_the_application() -> 
         assert bool(snd.loss.rate.app_limited) is limited
 
 
+def test_cwnd_has_limited_us_for_the_round_trip_after_it_did() -> None:
+    snd = established()
+    snd.cc.cwnd = 2000
+    write(snd, 6000)
+    assert flush(snd, SECOND) == [(0, 2000)]
+    ack(snd, 1000, SECOND + 0.1)
+    assert snd.sample.cwnd_limited
+    snd.cc.cwnd = 20_000
+    flush(snd, SECOND + 0.1)
+    ack(snd, 2000, SECOND + 0.2)
+    assert snd.sample.cwnd_limited
+    ack(snd, 3000, SECOND + 0.3)
+    assert not snd.sample.cwnd_limited
+
+
 class Noting(Unpaced):
-    """Reno that writes down the pauses it is told of."""
+    """Reno that writes down what it is told of pauses and transmissions."""
 
     pauses: list[float]
+    sent: list[tuple[int, int]]
+
+    def on_sent(self, size: int, in_flight: int, now: float) -> None:
+        self.sent.append((size, in_flight))
 
     def on_restart(self, idle: float, rto: float, now: float) -> None:
         self.pauses.append(idle)
@@ -113,13 +132,27 @@ def test_a_pause_begins_with_the_last_progress_and_there_is_none_before_the_firs
     size: int,
 ) -> None:
     snd = established(congestion=Noting)
-    snd.cc.pauses = []
+    snd.cc.pauses, snd.cc.sent = [], []
     write(snd, size)
     flush(snd, SECOND)
     ack(snd, size, SECOND + 0.1)
     write(snd, size)
     flush(snd, SECOND + 2.0)
     assert snd.cc.pauses == [pytest.approx(1.9)]
+
+
+def test_each_transmission_is_told_with_what_is_in_flight_then() -> None:
+    snd = established(avoid=True, congestion=Noting)
+    snd.cc.pauses, snd.cc.sent = [], []
+    write(snd, 500)
+    flush(snd, SECOND)
+    write(snd, 4000)
+    flush(snd, SECOND)
+    assert snd.cc.sent == [(500, 500), (4000, 4500)]
+    snd.cc.sent.clear()
+    ack(snd, 0, SECOND + 0.1, (500, 3500))
+    assert flush(snd, SECOND + 0.1) == [(0, 500)]
+    assert snd.cc.sent == [(500, 1500)]
 
 
 # The timers.

@@ -287,6 +287,15 @@ def test_after_a_timeout_recovery_ends_with_all_that_was_out() -> None:
     assert snd.rto_deadline == float("inf")
 
 
+def test_a_timeout_tells_congestion_control_and_the_counters() -> None:
+    snd = in_flight()
+    snd.loss.rate.delivered = 0
+    expire(snd)
+    assert (snd.loss.timeouts, snd.loss.newly_lost, snd.loss.rate.lost) == (1, 10_000, 10_000)
+    expire(snd)
+    assert snd.loss.timeouts == 2
+
+
 def test_a_second_timeout_on_the_same_data_keeps_ssthresh() -> None:
     snd = in_flight()
     flush(snd, expire(snd))
