@@ -180,6 +180,23 @@ def test_the_limit_is_raised_by_one_two_four_segments_a_round_while_it_is_used_u
     assert gained[3] >= 2 * gained[1]
 
 
+def test_a_mark_of_ecn_outside_of_probing_bounds_rate_and_volume_by_what_was_delivered() -> None:
+    """RFC 8311 section 4.1: another response than to a loss is allowed, none is not."""
+    path = Path(PROBE_CRUISE)
+    path.round()
+    path.rate = 8e5
+    path.cc.bw_latest = 0.0
+    path.cc.on_ecn(BDP, path.now)
+    path.round()
+    path.round()
+    assert path.cc.bw == path.cc.bw_shortterm == pytest.approx(8e5)
+    assert path.cc.inflight_shortterm >= 0.7 * BDP
+    path.rate = 5e5
+    path.round()
+    path.round()
+    assert path.cc.bw_shortterm == pytest.approx(8e5)  # one mark is answered once
+
+
 def test_a_mark_of_ecn_counts_as_too_much_while_probing() -> None:
     path = Path(PROBE_UP)
     path.cc.is_bw_probe_sample = True
