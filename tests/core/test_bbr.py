@@ -8,6 +8,12 @@ from __future__ import annotations
 import pytest
 
 from rudp.core.congestion import Bbr
+from rudp.core.congestion.bbr import (
+    ACKS_INIT,
+    ACKS_PROBE_FEEDBACK,
+    ACKS_PROBE_STARTING,
+    ACKS_PROBE_STOPPING,
+)
 from rudp.core.congestion.bbr_model import (
     DRAIN,
     PROBE_CRUISE,
@@ -289,3 +295,20 @@ def test_a_probe_that_leaves_room_to_reno_waits_for_none_or_one_round_less() -> 
         path.cc._start_down(path.now, path.delivered)
         seen.add(path.cc.rounds_since_probe_up)
     assert seen == {0, 1}
+
+
+@pytest.mark.parametrize("state", [PROBE_DOWN, PROBE_CRUISE, PROBE_UP])
+def test_what_a_probe_sent_is_judged_from_the_next_round_on_until_the_one_after_it(
+    state: int,
+) -> None:
+    """AdaptLongTermModel(), section 5.5.4: what ACKs tell about is a round late."""
+    path = Path(state)
+    path.cc.ack_phase = ACKS_PROBE_STARTING
+    path.cc.is_bw_probe_sample = True
+    path.round()
+    assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_PROBE_FEEDBACK, True)
+    path.cc.ack_phase = ACKS_PROBE_STOPPING
+    path.cc.max_bw = path.cc._bw_before = 2 * RATE  # of the cycle before: forgotten now
+    path.round()
+    assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_INIT, False)
+    assert path.cc.max_bw == RATE

@@ -269,6 +269,17 @@ def test_a_loss_that_was_none_restores_the_bounds() -> None:
     assert path.cc.cwnd == 2 * BDP
 
 
+@pytest.mark.parametrize(("losses", "over"), [(5, False), (6, True)])
+def test_six_losses_in_a_round_of_recovery_end_startup(losses: int, over: bool) -> None:
+    """Section 5.3.1.3."""
+    path = Path()
+    for _ in range(losses):
+        path.ack(newly_lost=MSS, recovering=True, prior_delivered=0, lost=MSS)
+    path.cc.loss_round_delivered = 0
+    path.ack(recovering=True, lost=5 * MSS)
+    assert path.cc.full_bw_reached is over
+
+
 def test_a_loss_that_was_none_and_ended_a_probe_begins_it_anew() -> None:
     path = Path(PROBE_UP)
     path.cc.is_bw_probe_sample = True

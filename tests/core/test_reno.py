@@ -72,6 +72,12 @@ def test_slow_start_ends_at_ssthresh_within_one_ack() -> None:
     assert cc.cwnd == 13 * MSS
 
 
+def test_slow_start_may_pass_ssthresh_by_less_than_a_segment() -> None:
+    cc = reno(cwnd=11_500, ssthresh=12 * MSS)
+    heard(cc, MSS, 1.0)
+    assert cc.cwnd == 12_500
+
+
 def test_a_loss_halves_the_window() -> None:
     cc = reno(cwnd=20 * MSS)
     cc.on_loss(16 * MSS, 1.0)

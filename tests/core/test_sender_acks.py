@@ -99,6 +99,15 @@ def test_a_message_that_fills_the_window_is_not_limited_by_the_application() -> 
         assert bool(snd.loss.rate.app_limited) is limited
 
 
+def test_data_that_leaves_room_in_the_window_is_limited_by_the_application() -> None:
+    for cwnd, limited in [(3000, False), (3001, True)]:
+        snd = established()
+        snd.cc.cwnd = cwnd
+        write(snd, 3000)
+        assert flush(snd, SECOND) == [(0, 3000)]
+        assert bool(snd.loss.rate.app_limited) is limited
+
+
 def test_cwnd_has_limited_us_for_the_round_trip_after_it_did() -> None:
     snd = established()
     snd.cc.cwnd = 2000

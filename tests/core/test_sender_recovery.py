@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rudp.core.rack import PERSIST
 from rudp.core.recovery import Recovery
 from rudp.core.sender import Sender
-from tests.core.sending import MSS, ack, established, expire, flush, segments, write
+from rudp.core.undo import FRTO_OFF
+from tests.core.sending import MSS, ack, established, expire, flush, segments, tick, write
 
 
 def in_flight(size: int = 10_000, *, sack: bool = True, cwnd: int = 10_000) -> Sender:
@@ -285,6 +287,42 @@ def test_after_a_timeout_recovery_ends_with_all_that_was_out() -> None:
     ack(snd, 10_001, now + 0.2)
     assert snd.loss.state is Recovery.OPEN
     assert snd.rto_deadline == float("inf")
+
+
+def test_a_timeout_starts_the_timer_with_the_rto_backed_off() -> None:
+    # RFC 6298 section 5.5 and 5.6; the back-off pauses at half a second.
+    snd = in_flight()
+    for _ in range(2):
+        now = expire(snd)
+        assert snd.rto_deadline == now + 0.5
+
+
+def test_a_timeout_in_recovery_asks_for_no_new_data() -> None:
+    # RFC 5682 section 3.1, step 1: F-RTO is not for a timer that expires in recovery.
+    snd = in_flight()
+    write(snd, 20_000)
+    ack(snd, 1, 0.1, seg(1, 10))
+    flush(snd, 0.1)
+    expire(snd)
+    assert snd.loss.undo.frto == FRTO_OFF
+
+
+def test_each_recovery_without_a_dsack_counts_towards_the_narrow_window() -> None:
+    # RFC 8985 section 6.2, step 4.
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(1, 10))
+    flush(snd, 0.1)
+    ack(snd, 10_001, 0.2)
+    assert snd.loss.rack._persist == PERSIST - 1
+
+
+def test_a_reordering_timer_measures_no_round_trip() -> None:
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(3, 4))
+    tick(snd)
+    assert snd.loss.state is Recovery.FAST
+    told = snd.sample
+    assert (told.rtt, told.acked, told.newly_lost) == (-1.0, 0, 3000)
 
 
 def test_a_timeout_tells_congestion_control_and_the_counters() -> None:

@@ -183,6 +183,15 @@ def test_after_a_timeout_new_data_asks_whether_it_was_needed(sack: bool) -> None
     assert flush(snd, now + 0.02) == []
 
 
+def test_an_ack_of_just_all_the_originals_says_that_the_timeout_was_not_needed() -> None:
+    # Step 3b: SEG.ACK does not go beyond what was out at the timeout.
+    snd, now = timed_out()
+    ack(snd, seg(1)[0], now + 0.01)
+    flush(snd, now + 0.01)
+    ack(snd, 10_001, now + 0.02)
+    assert (snd.loss.state, snd.cc.cwnd) == (Recovery.OPEN, 10_000)
+
+
 def test_late_sacks_of_the_originals_tell_as_well() -> None:
     snd, now = timed_out()
     ack(snd, seg(1)[0], now + 0.01)
