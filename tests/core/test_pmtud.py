@@ -184,3 +184,12 @@ def test_what_was_found_is_told_if_it_is_news() -> None:
     assert search.found == 0  # it is where it began
     search.on_black_hole(10_000, LEAST_AFTER)
     assert search.found == BASE_MSS  # an outage leads there, too
+
+
+def test_a_ceiling_that_is_no_lower_changes_nothing() -> None:
+    path = Path(1300, begin())
+    size = path.finish()
+    rest = path.search.next_at
+    path.search.lower(CEILING - OVERHEAD)
+    assert (path.search.size, path.search.next_at) == (size, rest)
+    assert path.search.due(path.now) == 0
