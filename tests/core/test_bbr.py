@@ -312,3 +312,16 @@ def test_what_a_probe_sent_is_judged_from_the_next_round_on_until_the_one_after_
     path.round()
     assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_INIT, False)
     assert path.cc.max_bw == RATE
+
+
+def test_a_pause_within_probe_rtt_ends_it_when_its_time_is_over() -> None:
+    """HandleRestartFromIdle(), section 5.4.1."""
+    for state, done, expected in [
+        (PROBE_RTT, 0.1, PROBE_CRUISE),
+        (PROBE_RTT, -0.1, PROBE_RTT),
+        (DRAIN, 0.1, DRAIN),
+    ]:
+        path = Path(state)
+        path.cc.probe_rtt_done_stamp = path.now - done
+        path.cc.on_restart(0.5, 0.3, path.now)
+        assert path.cc.state == expected

@@ -63,6 +63,8 @@ def test_congestion_avoidance_adds_a_segment_for_each_window() -> None:
     assert cc.cwnd == 12 * MSS
     heard(cc, 9 * MSS, 1.0)  # 3 of the 14 count for this round
     assert cc.cwnd == 13 * MSS
+    heard(cc, 12_999, 1.0)  # and nothing of those for the next
+    assert cc.cwnd == 13 * MSS
 
 
 def test_slow_start_ends_at_ssthresh_within_one_ack() -> None:

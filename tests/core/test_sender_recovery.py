@@ -316,6 +316,15 @@ def test_each_recovery_without_a_dsack_counts_towards_the_narrow_window() -> Non
     assert snd.loss.rack._persist == PERSIST - 1
 
 
+def test_a_duplicate_above_snd_una_is_told_by_the_range_that_holds_it() -> None:
+    # RFC 2883 section 4.1, case 2: the first block lies within the second.
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(3, 4), seg(3, 5))
+    assert (snd.loss.dsacks, snd.loss.dsack_bytes) == (1, 1000)
+    ack(snd, 1, 0.1, seg(5, 6), seg(3, 5))
+    assert snd.loss.dsacks == 1
+
+
 def test_a_reordering_timer_measures_no_round_trip() -> None:
     snd = in_flight()
     ack(snd, 1, 0.1, seg(3, 4))
@@ -330,8 +339,9 @@ def test_a_timeout_tells_congestion_control_and_the_counters() -> None:
     snd.loss.rate.delivered = 0
     expire(snd)
     assert (snd.loss.timeouts, snd.loss.newly_lost, snd.loss.rate.lost) == (1, 10_000, 10_000)
+    assert flush(snd, snd.rto_deadline - 0.1) == [seg(0)]
     expire(snd)
-    assert snd.loss.timeouts == 2
+    assert (snd.loss.timeouts, snd.loss.newly_lost, snd.loss.rate.lost) == (2, 11_000, 11_000)
 
 
 def test_a_second_timeout_on_the_same_data_keeps_ssthresh() -> None:
