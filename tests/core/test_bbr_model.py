@@ -103,7 +103,7 @@ def test_what_is_always_lost_and_two_standard_deviations_come_on_top() -> None:
     cc = model()
     cc.background_loss = 0.01
     # 1000 bytes are expected; of segments of 1000 that is one, and so is its deviation.
-    assert cc._explained(BDP) == pytest.approx(1000 + 2 * 1000)
+    assert cc._explained(float(BDP)) == pytest.approx(1000 + 2 * 1000)
     assert not cc.is_inflight_too_high(5000, BDP)
     assert cc.is_inflight_too_high(5001, BDP)
 
