@@ -309,7 +309,9 @@ def test_what_a_probe_sent_is_judged_from_the_next_round_on_until_the_one_after_
     assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_PROBE_FEEDBACK, True)
     path.cc.ack_phase = ACKS_PROBE_STOPPING
     path.cc.max_bw = path.cc._bw_before = 2 * RATE  # of the cycle before: forgotten now
-    path.round()
+    path.cc.state = state
+    path.round(in_flight=2 * BDP)  # too much to go on from ProbeBW_DOWN
+    assert path.cc.state == state
     assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_INIT, False)
     assert path.cc.max_bw == RATE
 
