@@ -131,8 +131,11 @@ def test_a_second_loss_below_the_last_window_leaves_room_for_others() -> None:
     cc.on_recovered(5.0)
     heard(cc, MSS, 5.0)
     assert cc.cwnd == 630 * MSS
-    # K = cbrt((765 - 630) / 0.4) = 6.962 s, where the window is 765 again
-    ticks(cc, 5.0, 5.0 + 6.96)
+    # K = cbrt((765 - 630) / 0.4) = 6.962 s, where the window is 765 again; half way it has
+    # 0.4 * 3.481**3 = 16.9 less.
+    ticks(cc, 5.0, 5.0 + 3.48)
+    assert cc.cwnd == pytest.approx(748 * MSS, rel=0.01)
+    ticks(cc, 5.0 + 3.48, 5.0 + 6.96)
     assert cc.cwnd == pytest.approx(765 * MSS, rel=0.01)
 
 
@@ -172,9 +175,18 @@ def test_time_that_the_window_was_not_used_is_no_time_to_grow_by() -> None:
 def test_a_pause_without_any_ack_is_no_time_to_grow_by_either() -> None:
     cc = reduced()
     ticks(cc, 0.0, 2.0)
-    cc.on_restart(0.2, 0.3, 2.2)
-    ticks(cc, 2.2, 5.2)
-    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.01)
+    cc.on_restart(2.0, 3.0, 4.0)
+    ticks(cc, 4.0, 7.0)
+    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.005)
+
+
+def test_a_pause_that_began_with_an_ack_is_counted_once() -> None:
+    cc = reduced()
+    ticks(cc, 0.0, 2.0)
+    heard(cc, MSS, 2.0, cwnd_limited=False)
+    cc.on_restart(2.0, 3.0, 4.0)
+    ticks(cc, 4.0, 7.0)
+    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.005)
 
 
 def test_a_loss_that_was_none_restores_the_curve() -> None:
