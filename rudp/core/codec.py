@@ -356,7 +356,5 @@ def _encode_sack(blocks: Sequence[tuple[int, int]], room: int) -> bytes:
     They come in the order of the sender's choice, so that the first matter most (section 4).
     """
     blocks = blocks[: (room - 4) // 8]
-    if not blocks:
-        return b""
     edges = b"".join([_edges.pack(left & MASK, right & MASK) for left, right in blocks])
     return bytes((_NOP, _NOP, _SACK, 2 + len(edges))) + edges

@@ -8,6 +8,12 @@ from __future__ import annotations
 import pytest
 
 from rudp.core.congestion import Bbr
+from rudp.core.congestion.bbr import (
+    ACKS_INIT,
+    ACKS_PROBE_FEEDBACK,
+    ACKS_PROBE_STARTING,
+    ACKS_PROBE_STOPPING,
+)
 from rudp.core.congestion.bbr_model import (
     DRAIN,
     PROBE_CRUISE,
@@ -63,6 +69,23 @@ def test_a_round_ends_when_something_arrives_that_was_sent_after_it_began() -> N
     for _ in range(5):
         path.round()
     assert path.cc.round_count == before + 5
+
+
+def test_a_round_trip_as_short_as_the_least_does_not_put_off_the_next_probe_rtt() -> None:
+    """Section 5.3.4.3: only a shorter one does, else a steady path would never be probed."""
+    path = Path()
+    path.ack()
+    stamp = path.cc.probe_rtt_min_stamp
+    path.ack()
+    assert path.cc.probe_rtt_min_stamp == stamp
+    path.ack(rtt=RTT - 0.001)
+    assert path.cc.probe_rtt_min_stamp == path.now
+
+
+def test_four_segments_of_the_present_size_keep_the_pipe_full() -> None:
+    cc = Bbr(MSS, 10)
+    cc.on_mss(500)
+    assert (cc.mss, cc.min_pipe_cwnd) == (500, 2000)
 
 
 # -- pacing rate and window ------------------------------------------------------------------------
@@ -262,3 +285,45 @@ def test_the_waits_between_probes_spread_from_two_to_three_seconds() -> None:
     assert max(waits) < 3.0
     assert 2.4 < sum(waits) / len(waits) < 2.6
     assert len(set(waits)) == len(waits)
+
+
+def test_a_probe_that_leaves_room_to_reno_waits_for_none_or_one_round_less() -> None:
+    """PickProbeWait(), section 5.3.3.5.3: rounds_since_probe_up begins at 0 or 1."""
+    path = Path(PROBE_UP)
+    seen = set()
+    for _ in range(50):
+        path.cc._start_down(path.now, path.delivered)
+        seen.add(path.cc.rounds_since_probe_up)
+    assert seen == {0, 1}
+
+
+@pytest.mark.parametrize("state", [PROBE_DOWN, PROBE_CRUISE, PROBE_UP])
+def test_what_a_probe_sent_is_judged_from_the_next_round_on_until_the_one_after_it(
+    state: int,
+) -> None:
+    """AdaptLongTermModel(), section 5.5.4: what ACKs tell about is a round late."""
+    path = Path(state)
+    path.cc.ack_phase = ACKS_PROBE_STARTING
+    path.cc.is_bw_probe_sample = True
+    path.round()
+    assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_PROBE_FEEDBACK, True)
+    path.cc.ack_phase = ACKS_PROBE_STOPPING
+    path.cc.max_bw = path.cc._bw_before = 2 * RATE  # of the cycle before: forgotten now
+    path.cc.state = state
+    path.round(in_flight=2 * BDP)  # too much to go on from ProbeBW_DOWN
+    assert path.cc.state == state
+    assert (path.cc.ack_phase, path.cc.is_bw_probe_sample) == (ACKS_INIT, False)
+    assert path.cc.max_bw == RATE
+
+
+def test_a_pause_within_probe_rtt_ends_it_when_its_time_is_over() -> None:
+    """HandleRestartFromIdle(), section 5.4.1."""
+    for state, done, expected in [
+        (PROBE_RTT, 0.1, PROBE_CRUISE),
+        (PROBE_RTT, -0.1, PROBE_RTT),
+        (DRAIN, 0.1, DRAIN),
+    ]:
+        path = Path(state)
+        path.cc.probe_rtt_done_stamp = path.now - done
+        path.cc.on_restart(0.5, 0.3, path.now)
+        assert path.cc.state == expected

@@ -180,6 +180,23 @@ def test_the_limit_is_raised_by_one_two_four_segments_a_round_while_it_is_used_u
     assert gained[3] >= 2 * gained[1]
 
 
+def test_a_mark_of_ecn_outside_of_probing_bounds_rate_and_volume_by_what_was_delivered() -> None:
+    """RFC 8311 section 4.1: another response than to a loss is allowed, none is not."""
+    path = Path(PROBE_CRUISE)
+    path.round()
+    path.rate = 8e5
+    path.cc.bw_latest = 0.0
+    path.cc.on_ecn(BDP, path.now)
+    path.round()
+    path.round()
+    assert path.cc.bw == path.cc.bw_shortterm == pytest.approx(8e5)
+    assert path.cc.inflight_shortterm >= 0.7 * BDP
+    path.rate = 5e5
+    path.round()
+    path.round()
+    assert path.cc.bw_shortterm == pytest.approx(8e5)  # one mark is answered once
+
+
 def test_a_mark_of_ecn_counts_as_too_much_while_probing() -> None:
     path = Path(PROBE_UP)
     path.cc.is_bw_probe_sample = True
@@ -250,6 +267,17 @@ def test_a_loss_that_was_none_restores_the_bounds() -> None:
     path.cc.on_undo(path.now)
     assert path.cc.bw_shortterm == path.cc.inflight_shortterm == math.inf
     assert path.cc.cwnd == 2 * BDP
+
+
+@pytest.mark.parametrize(("losses", "over"), [(5, False), (6, True)])
+def test_six_losses_in_a_round_of_recovery_end_startup(losses: int, over: bool) -> None:
+    """Section 5.3.1.3."""
+    path = Path()
+    for _ in range(losses):
+        path.ack(newly_lost=MSS, recovering=True, prior_delivered=0, lost=MSS)
+    path.cc.loss_round_delivered = 0
+    path.ack(recovering=True, lost=5 * MSS)
+    assert path.cc.full_bw_reached is over
 
 
 def test_a_loss_that_was_none_and_ended_a_probe_begins_it_anew() -> None:

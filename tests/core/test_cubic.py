@@ -89,6 +89,15 @@ def test_one_ack_moves_the_window_towards_a_round_trip_from_now() -> None:
     assert cc.cwnd == pytest.approx(700 * MSS + 12_540, abs=10)
 
 
+def test_growth_by_less_than_a_byte_is_not_lost() -> None:
+    cc = reduced()
+    heard(cc, MSS, 1.0, srtt=0.5)
+    cc.cwnd = 700 * MSS
+    for _ in range(100):
+        heard(cc, 2, 2.0, srtt=0.5)  # 125,400 * 2 / 700,000 = 0.358 bytes each
+    assert cc.cwnd == pytest.approx(700 * MSS + 35.8, abs=1.1)
+
+
 def test_no_round_trip_adds_more_than_half_a_window() -> None:
     cc = reduced()
     heard(cc, MSS, 0.0, srtt=0.1)
@@ -122,9 +131,23 @@ def test_a_second_loss_below_the_last_window_leaves_room_for_others() -> None:
     cc.on_recovered(5.0)
     heard(cc, MSS, 5.0)
     assert cc.cwnd == 630 * MSS
-    # K = cbrt((765 - 630) / 0.4) = 6.962 s, where the window is 765 again
-    ticks(cc, 5.0, 5.0 + 6.96)
+    # K = cbrt((765 - 630) / 0.4) = 6.962 s, where the window is 765 again; half way it has
+    # 0.4 * 3.481**3 = 16.9 less.
+    ticks(cc, 5.0, 5.0 + 3.48)
+    assert cc.cwnd == pytest.approx(748 * MSS, rel=0.01)
+    ticks(cc, 5.0 + 3.48, 5.0 + 6.96)
     assert cc.cwnd == pytest.approx(765 * MSS, rel=0.01)
+
+
+def test_a_second_loss_at_the_last_window_gives_nothing_up() -> None:
+    """Section 4.7: only a window that is *less* than W_max makes room."""
+    cc = reduced()
+    cc.cwnd = 1000 * MSS
+    cc.on_loss(1000 * MSS, 5.0)
+    cc.on_recovered(5.0)
+    heard(cc, MSS, 5.0, srtt=0.001)
+    ticks(cc, 5.0, 5.0 + K)
+    assert cc.cwnd == pytest.approx(1000 * MSS, rel=0.01)
 
 
 def test_after_a_timeout_the_curve_begins_at_its_turning_point() -> None:
@@ -152,9 +175,18 @@ def test_time_that_the_window_was_not_used_is_no_time_to_grow_by() -> None:
 def test_a_pause_without_any_ack_is_no_time_to_grow_by_either() -> None:
     cc = reduced()
     ticks(cc, 0.0, 2.0)
-    cc.on_restart(0.2, 0.3, 2.2)
-    ticks(cc, 2.2, 5.2)
-    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.01)
+    cc.on_restart(2.0, 3.0, 4.0)
+    ticks(cc, 4.0, 7.0)
+    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.005)
+
+
+def test_a_pause_that_began_with_an_ack_is_counted_once() -> None:
+    cc = reduced()
+    ticks(cc, 0.0, 2.0)
+    heard(cc, MSS, 2.0, cwnd_limited=False)
+    cc.on_restart(2.0, 3.0, 4.0)
+    ticks(cc, 4.0, 7.0)
+    assert cc.cwnd == pytest.approx(972.7 * MSS, rel=0.005)
 
 
 def test_a_loss_that_was_none_restores_the_curve() -> None:
@@ -179,3 +211,25 @@ def test_a_timeout_that_was_none_restores_the_curve() -> None:
     assert (cc.cwnd, cc.ssthresh) == before
     ticks(cc, 5.1, 12.1)
     assert cc.cwnd == pytest.approx(1009.9 * MSS, rel=0.01)
+
+
+def test_after_idleness_the_curve_begins_anew_as_after_a_timeout() -> None:
+    """RFC 9438 section 4.8 by analogy: RFC 7661 has left three quarters as threshold."""
+    cc = reduced()
+    ticks(cc, 0.0, 2.0)
+    cc.cwnd = 800 * MSS
+    cc.on_restart(30.0, 0.3, 32.0)
+    assert (cc.cwnd, cc.ssthresh) == (10 * MSS, 700 * MSS)
+    cc.cwnd = 700 * MSS
+    ticks(cc, 40.0, 50.0)
+    # Its turning point is where it begins: 0.4 * 10**3 + 700 = 1100; the old curve had W_max 1000.
+    assert cc.cwnd == pytest.approx(1100 * MSS, rel=0.02)
+
+
+def test_below_the_start_of_the_curve_the_window_stays() -> None:
+    """Section 4.4: the target is no less than cwnd."""
+    cc = reduced()
+    heard(cc, MSS, 0.0, srtt=0.1)
+    cc.cwnd = 900 * MSS  # the curve is at 700
+    heard(cc, 90 * MSS, 0.1, srtt=0.1)
+    assert cc.cwnd == 900 * MSS

@@ -97,6 +97,15 @@ def test_of_what_is_lost_a_sample_tells_the_same() -> None:
     assert sample.lost_app_limited
 
 
+def test_what_was_lost_before_it_was_sent_is_not_told_with_what_is_lost_now() -> None:
+    rate, sample = DeliveryRate(), sampled()
+    rate.on_lost(500)
+    stamp = rate.on_sent(4000, 1000, 1.0)
+    rate.on_lost(2000)
+    rate.tell_lost(stamp, sample)
+    assert sample.lost_since == 2000
+
+
 def test_what_is_sent_while_there_is_too_little_is_marked_until_the_bubble_is_gone() -> None:
     """Section 4.1.2.4."""
     rate, sample = DeliveryRate(), sampled()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rudp.core.recovery import Recovery
-from rudp.core.segment import ACK, CWR, ECE, Segment
+from rudp.core.segment import ACK, CWR, ECE, FIN, PSH, Segment
 from rudp.core.sender import Sender
 from tests.core.sending import FIRST, PEER, flush, write
 from tests.core.test_sender_recovery import in_flight, seg
@@ -76,6 +76,16 @@ def test_a_small_message_carries_cwr_too() -> None:
     echo(snd, 10_001, 0.1)
     write(snd, 10)
     assert flags_sent(snd, 0.1) == [CWR]
+
+
+def test_cwr_takes_no_other_flag_away() -> None:
+    snd = agreed()
+    echo(snd, 10_001, 0.1)
+    write(snd, 2010)
+    snd.fin_queued = True
+    sent = snd.next_transmission(0.1, False)
+    assert sent is not None
+    assert sent[2] == FIN | PSH | CWR
 
 
 def test_a_retransmission_carries_no_cwr() -> None:

@@ -56,6 +56,21 @@ def test_a_delay_an_eighth_longer_than_in_the_round_before_slows_growth_to_a_qua
     assert path.cc.cwnd == before + 10 * (before // 10 // 4)
 
 
+def test_exactly_an_eighth_counts() -> None:
+    """RFC 9406 section 4.2: currentRoundMinRTT >= lastRoundMinRTT + RttThresh."""
+    path = Path()
+    path.round(1 / 16)
+    path.round(1 / 16 + 1 / 128)
+    assert path.cc.cwnd == 35_500
+
+
+def test_acks_that_measure_nothing_are_no_samples() -> None:
+    path = Path()
+    path.round(0.1)
+    path.round(-1.0, -1.0, -1.0, 0.113)  # seven samples
+    assert path.cc.cwnd == 40 * MSS
+
+
 def test_a_smaller_growth_of_the_delay_changes_nothing() -> None:
     path = Path()
     path.round(0.1)

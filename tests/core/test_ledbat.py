@@ -124,6 +124,99 @@ def test_a_loss_halves_the_window() -> None:
     assert cc.ssthresh == 40 * SEG
 
 
+def test_a_loss_leaves_two_segments_at_least() -> None:
+    cc = steady(3 * SEG)
+    cc.on_loss(3 * SEG, 1.0)
+    assert cc.ssthresh == 2 * SEG
+
+
+def test_a_loss_ends_the_first_slow_start_and_a_slowdown_follows_two_round_trips_later() -> None:
+    cc = Ledbat(SEG, 10)
+    heard(cc, 0, 1.0, rtt=0.04, srtt=0.04)
+    cc.on_loss(40 * SEG, 1.0)
+    cc.on_recovered(1.02)
+    assert cc.cwnd == 20 * SEG
+    heard(cc, 0, 1.07, rtt=0.04, srtt=0.04)
+    assert cc.cwnd == 20 * SEG
+    heard(cc, 0, 1.08, rtt=0.04, srtt=0.04)
+    assert (cc.cwnd, cc.ssthresh) == (2 * SEG, 20 * SEG)
+
+
+def test_a_loss_before_any_measurement_counts_a_round_trip_as_a_second() -> None:
+    cc = Ledbat(SEG, 10)
+    cc.on_timeout(2 * SEG, True, 1.0)
+    cc.on_recovered(1.5)
+    heard(cc, 0, 2.9, srtt=0.04)
+    assert cc.cwnd == SEG
+    heard(cc, 0, 3.0, srtt=0.04)
+    assert cc.cwnd == 2 * SEG
+
+
+@pytest.mark.parametrize("timeout", [False, True])
+def test_a_loss_ends_a_slowdown_and_the_next_is_nine_times_as_far(timeout: bool) -> None:
+    cc = steady(9 * SEG)
+    cc._slowdown_at = 5.0
+    heard(cc, SEG, 5.0, rtt=0.04, srtt=0.1)
+    assert cc.cwnd == 2 * SEG
+    if timeout:
+        cc.on_timeout(20 * SEG, True, 5.1)
+    else:
+        cc.on_loss(20 * SEG, 5.1)
+    cc.on_recovered(5.2)
+    cc.cwnd = cc.ssthresh
+    assert cc.cwnd == 10 * SEG
+    heard(cc, 0, 5.2, rtt=0.04, srtt=0.1)
+    heard(cc, 3 * SEG, 5.3, rtt=0.04, srtt=0.1)
+    # It grows: GAIN is 1/3, and 3/10 of a window arrived.
+    assert cc.cwnd == pytest.approx(10 * SEG + 100, abs=1)
+    heard(cc, 0, 5.99, rtt=0.04, srtt=0.1)
+    assert cc.cwnd == pytest.approx(10 * SEG + 100, abs=1)
+    heard(cc, 0, 6.01, rtt=0.04, srtt=0.1)
+    assert cc.cwnd == 2 * SEG
+
+
+def test_a_first_loss_that_was_none_leaves_it_in_slow_start_without_a_slowdown() -> None:
+    cc = Ledbat(SEG, 10)
+    heard(cc, 3 * SEG, 1.0, rtt=0.04, srtt=0.04)
+    assert cc.cwnd == 3 * SEG
+    cc.on_loss(3 * SEG, 1.0)
+    cc.on_undo(1.02)
+    heard(cc, 3 * SEG, 1.5, rtt=0.04, srtt=0.04)
+    assert cc.cwnd == 4 * SEG
+    for _ in range(4):
+        heard(cc, 0, 1.6, rtt=0.086, srtt=0.05)
+    heard(cc, 3 * SEG, 1.6, rtt=0.086, srtt=0.05)
+    assert (cc.cwnd, cc.ssthresh) == (4 * SEG, 4 * SEG)
+
+
+def test_a_later_loss_that_was_none_leaves_the_slowdowns_as_they_are() -> None:
+    cc = steady(9 * SEG)
+    cc._slowdown_at = 5.0
+    cc.on_loss(9 * SEG, 4.0)
+    cc.on_undo(4.1)
+    heard(cc, 0, 5.0, rtt=0.04, srtt=0.1)
+    assert (cc.cwnd, cc.ssthresh) == (2 * SEG, 9 * SEG)
+
+
+def test_while_a_loss_is_repaired_no_slowdown_begins() -> None:
+    cc = steady(9 * SEG)
+    cc._slowdown_at = 5.0
+    cc.on_loss(9 * SEG, 4.9)
+    heard(cc, 0, 5.0, in_flight=4500, rtt=0.04, srtt=0.1, recovering=True)
+    cc.on_recovered(5.1)
+    assert cc.cwnd == 4500
+    heard(cc, 0, 5.2, rtt=0.04, srtt=0.1)
+    assert (cc.cwnd, cc.ssthresh) == (2 * SEG, 4500)
+
+
+def test_no_window_is_less_than_two_segments_at_the_end_of_a_slowdown() -> None:
+    cc = steady(3 * SEG)
+    cc.cwnd = cc.ssthresh = SEG
+    cc._slowdown_at = 5.0
+    heard(cc, 0, 5.0, rtt=0.04, srtt=0.1)
+    assert (cc.cwnd, cc.ssthresh) == (2 * SEG, 2 * SEG)
+
+
 # On a link of 20 Mbit/s and 40 ms.
 
 

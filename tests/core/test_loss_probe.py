@@ -103,6 +103,24 @@ def test_new_data_is_preferred_even_beyond_cwnd() -> None:
     assert snd.loss.retransmitted == 0
 
 
+def test_new_data_as_a_probe_takes_the_fin_along_if_the_window_has_room_for_it() -> None:
+    for wnd, sent_then in [(1 << 20, (10_000, 10_501, "FP")), (10_500, (10_000, 10_500, "P"))]:
+        snd = established(wnd=wnd, avoid=True)
+        write(snd, 10_000)
+        flush(snd, 0.0)
+        write(snd, 500)
+        snd.fin_queued = True
+        assert segments(snd, 0.0) == []
+        assert segments(snd, tick(snd)) == [sent_then]
+
+
+def test_recovery_takes_the_probe_over() -> None:
+    probe = LossProbe()
+    probe.on_sent(100, True)
+    probe.cancel()
+    assert probe.on_ack(200, None, False) is Verdict.OPEN
+
+
 def test_new_data_that_the_window_does_not_take_is_not() -> None:
     snd = established(wnd=3000, avoid=True)
     write(snd, 12_000)

@@ -45,6 +45,14 @@ def test_a_quantum_is_a_millisecond_of_a_high_rate() -> None:
     assert pacer.deadline == pytest.approx(START + QUANTUM)
 
 
+def test_what_the_bucket_just_holds_goes_out() -> None:
+    pacer = emptied()
+    pacer._credit = 499.0  # and one for the rounding
+    assert pacer.allowance(500, RATE, MSS, START) == 500
+    pacer._credit = 498.9
+    assert pacer.allowance(500, RATE, MSS, START) == 0
+
+
 def test_what_is_less_than_a_quantum_waits_for_its_own_bytes_only() -> None:
     pacer = emptied()
     assert pacer.allowance(500, RATE, MSS, START) == 0

@@ -213,3 +213,12 @@ def test_nor_is_what_a_recovery_ends_with_when_segments_have_grown_meanwhile(nam
     cc.on_mss(4 * BASE_MSS)
     cc.on_recovered(2.0)
     assert cc.cwnd >= 4 * BASE_MSS
+
+
+def test_a_ceiling_that_is_no_lower_changes_nothing() -> None:
+    path = Path(1300, begin())
+    size = path.finish()
+    rest = path.search.next_at
+    path.search.lower(CEILING - OVERHEAD)
+    assert (path.search.size, path.search.next_at) == (size, rest)
+    assert path.search.due(path.now) == 0

@@ -195,6 +195,19 @@ def test_a_timeout_spares_what_went_out_less_than_a_round_trip_ago() -> None:
     assert flush(snd, now) == [(1000, 2000)]
 
 
+@pytest.mark.parametrize("reordering", [False, True])
+def test_a_timeout_takes_for_lost_what_is_overdue_by_the_reordering_window(
+    reordering: bool,
+) -> None:
+    # RFC 8985 section 6.3: Segment.xmit_ts + RACK.rtt + RACK.reo_wnd - Now() <= 0.
+    rack, board = Rack(), sent(10, 20, 30, 40)
+    if reordering:
+        rack.on_reordering()  # then the window is 25 ms; else there is none
+    marked = rack.on_timeout(board, 10, estimator(), 3.11)
+    assert marked == (20 if reordering else 30)
+    assert (board.lost, board.pipe) == (marked, 40 - marked)
+
+
 def test_small_messages_that_were_lost_go_out_again_as_full_segments() -> None:
     snd = established(avoid=True)
     for _ in range(30):

@@ -95,6 +95,12 @@ def test_what_a_retransmission_covered_is_dropped_and_the_rest_is_taken() -> Non
     assert blocks(store) == [(30, 31)]
 
 
+def test_a_piece_that_ends_where_the_rest_begins_is_dropped_whole() -> None:
+    store = held((10, b"ab"), (12, b"cd"))
+    assert store.take(NXT + 12) == [b"cd"]
+    assert not store
+
+
 def test_the_block_that_changed_last_is_told_first_then_the_latest_told() -> None:
     # RFC 2018 section 4.
     store = held((10, b"a"), (20, b"b"), (30, b"c"), (21, b"d"))

@@ -224,6 +224,16 @@ def test_a_duplicate_stands_before_the_ranges_that_are_held() -> None:
     assert sacks(rcv, 2) == [(0, 1000), (2000, 3000)]
 
 
+def test_a_duplicate_takes_the_place_of_a_range() -> None:
+    rcv = receiver()
+    for start in (2000, 4000, 6000, 8000):
+        arrive(rcv, start, start + 1000)
+    arrive(rcv, 0, 1000)
+    rcv.on_duplicate(NXT, 1000)
+    assert sacks(rcv, 3) == [(0, 1000), (8000, 9000), (6000, 7000)]
+    assert sacks(rcv, 3) == [(8000, 9000), (6000, 7000), (4000, 5000)]
+
+
 def test_the_part_of_a_segment_that_came_twice_is_reported() -> None:
     # RFC 2883 section 4.2.
     rcv = receiver()

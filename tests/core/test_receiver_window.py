@@ -67,6 +67,16 @@ def test_a_window_wide_open_is_told_of_when_it_has_grown_by_half_of_the_buffer()
     assert rcv.ack_now
 
 
+def test_a_window_of_two_segments_is_wide_enough_to_wait() -> None:
+    for unread, told in [(8000, False), (8001, True)]:
+        rcv = receiver()
+        arrive(rcv, 0, unread)
+        rcv.advance_window()
+        rcv.on_ack_sent()
+        rcv.read(1001)
+        assert rcv.ack_now is told
+
+
 def test_out_of_order_data_does_not_change_the_window() -> None:
     # RFC 5681 section 2 (e): duplicate ACKs that announce another window are none.
     rcv = receiver()

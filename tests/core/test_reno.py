@@ -63,6 +63,8 @@ def test_congestion_avoidance_adds_a_segment_for_each_window() -> None:
     assert cc.cwnd == 12 * MSS
     heard(cc, 9 * MSS, 1.0)  # 3 of the 14 count for this round
     assert cc.cwnd == 13 * MSS
+    heard(cc, 12_999, 1.0)  # and nothing of those for the next
+    assert cc.cwnd == 13 * MSS
 
 
 def test_slow_start_ends_at_ssthresh_within_one_ack() -> None:
@@ -70,6 +72,12 @@ def test_slow_start_ends_at_ssthresh_within_one_ack() -> None:
     heard(cc, 20 * MSS, 1.0)
     # 2 segments of slow start; the other 18 make one round of avoidance, and half of another.
     assert cc.cwnd == 13 * MSS
+
+
+def test_slow_start_may_pass_ssthresh_by_less_than_a_segment() -> None:
+    cc = reno(cwnd=11_500, ssthresh=12 * MSS)
+    heard(cc, MSS, 1.0)
+    assert cc.cwnd == 12_500
 
 
 def test_a_loss_halves_the_window() -> None:
@@ -139,6 +147,13 @@ def test_a_window_not_used_for_five_minutes_is_halved() -> None:
     assert cc.cwnd == 19 * MSS
     heard(cc, MSS, 610.3, cwnd_limited=False)
     assert cc.cwnd == 10 * MSS
+
+
+def test_a_window_no_larger_than_at_the_beginning_is_left_alone_when_not_used() -> None:
+    cc = reno(cwnd=10 * MSS, ssthresh=2 * MSS)
+    heard(cc, MSS, 10.0, cwnd_limited=False)
+    heard(cc, MSS, 311.0, cwnd_limited=False)
+    assert (cc.cwnd, cc.ssthresh) == (10 * MSS, 2 * MSS)
 
 
 def test_recovery_ends_with_cwnd_as_the_loss_left_it() -> None:

@@ -62,6 +62,13 @@ def test_each_timeout_doubles_the_rto_up_to_the_ceiling() -> None:
     assert seen == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
+def test_timeouts_without_end_leave_the_rto_at_its_ceiling() -> None:
+    rtt = estimator(most=5.0)
+    for _ in range(2000):
+        rtt.back_off()  # 2**2000 would be no float
+    assert rtt.rto == 5.0
+
+
 def test_a_sample_ends_the_back_off() -> None:
     rtt = estimator()
     rtt.sample(0.4)
@@ -83,6 +90,14 @@ def test_a_longer_initial_rto_is_not_shortened_by_a_lost_syn() -> None:
     rtt = estimator(initial=5.0)
     rtt.restart_after_syn_timeout()
     assert rtt.rto == 5.0
+
+
+def test_a_lost_syn_whose_round_trip_was_measured_all_the_same_makes_nothing_longer() -> None:
+    rtt = estimator()
+    rtt.back_off()
+    rtt.sample(0.1)  # by timestamps (RFC 7323 section 4)
+    rtt.restart_after_syn_timeout()
+    assert rtt.rto == pytest.approx(0.3)
 
 
 def test_a_clock_that_stood_still_is_a_very_short_round_trip() -> None:
@@ -123,6 +138,8 @@ def test_the_back_off_pauses_at_half_a_second_as_often_as_is_wished() -> None:
 def test_an_rto_that_is_longer_from_the_start_is_doubled_as_ever() -> None:
     rtt = RttEstimator(1.0, 0.2, 60.0, linear_timeouts=3)
     assert [_backed_off(rtt) for _ in range(3)] == [2.0, 4.0, 8.0]
+    rtt = RttEstimator(0.5, 0.2, 60.0, linear_timeouts=3)
+    assert [_backed_off(rtt) for _ in range(3)] == [1.0, 2.0, 4.0]
 
 
 def _backed_off(rtt: RttEstimator) -> float:

@@ -273,8 +273,9 @@ def test_without_sack_one_segment_at_snd_una_is_lost() -> None:
 def test_a_timeout_spares_what_the_peer_has() -> None:
     board = sent(40)
     sack(board, (10, 20))
-    board.mark_all_lost()
+    assert board.mark_all_lost() == 30
     assert picture(board) == "0-10 lost, 10-20 sacked, 20-40 lost"
+    assert (board.pipe, board.lost, board.sacked) == (0, 30, 10)
 
 
 def test_a_peer_that_reneged_is_believed_nothing_at_a_timeout() -> None:
@@ -286,6 +287,15 @@ def test_a_peer_that_reneged_is_believed_nothing_at_a_timeout() -> None:
     assert picture(board) == "10-20 lost, 20-30 lost, 30-40 lost"
     assert (board.pipe, board.lost, board.sacked) == (0, 30, 0)
     assert acked(board, UNA + 20) == (10, -1.0)
+
+
+def test_what_a_peer_has_reneged_on_leaves_the_pipe_as_large_as_the_rest() -> None:
+    board = sent(40)
+    sack(board, (10, 20))
+    acked(board, UNA + 10)
+    assert board.mark_all_lost() == 30
+    assert picture(board) == "10-20 lost, 20-40 lost"
+    assert (board.pipe, board.lost, board.sacked) == (0, 30, 0)
 
 
 def test_nothing_in_flight_can_be_lost() -> None:

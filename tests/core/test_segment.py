@@ -1,5 +1,7 @@
 """What a segment knows about itself, and how it reads in a log."""
 
+import copy
+
 import pytest
 
 from rudp.core.segment import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG, Segment
@@ -37,6 +39,18 @@ def test_segments_are_equal_field_by_field() -> None:
     assert one != Segment(1, 2, 3, 4, ACK, 5, b"date", ts_val=6, ts_ecr=7)
     assert one != Segment(1, 2, 3, 4, ACK, 5, b"data", ts_val=6, ts_ecr=8)
     assert one != "a segment"
+
+
+def test_a_copy_has_all_that_the_segment_has_and_stays_as_it_is() -> None:
+    segment = Segment(
+        1, 2, 3, 4, SYN | ACK, 5, b"abc", mss=6, window_scale=7, sack_permitted=True,
+        sack_blocks=((8, 9),), ts_val=10, ts_ecr=11,
+    )  # fmt: skip
+    segment.wire_len = 12
+    same = copy.copy(segment)
+    assert (same, same.wire_len) == (segment, 12)
+    segment.seq = 2**32
+    assert same.seq == 3
 
 
 def test_a_segment_is_mutable_and_so_has_no_hash() -> None:

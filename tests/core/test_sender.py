@@ -46,6 +46,15 @@ def test_an_ack_lets_as_much_out_as_has_left_the_network_and_as_cwnd_has_grown()
     assert flush(snd, 0.1) == [(10_000, 18_000)]
 
 
+def test_what_just_fits_the_window_goes_out_though_it_fills_no_segment() -> None:
+    snd = established()
+    snd.cc.cwnd = 3500
+    write(snd, 3000)
+    assert flush(snd, 0.0) == [(0, 3000)]
+    write(snd, 500)
+    assert flush(snd, 0.0) == [(3000, 3500)]
+
+
 def test_cwnd_grows_only_if_it_is_what_limits() -> None:
     snd = established()
     write(snd, 3000)

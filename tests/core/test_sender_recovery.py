@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rudp.core.rack import PERSIST
 from rudp.core.recovery import Recovery
 from rudp.core.sender import Sender
-from tests.core.sending import MSS, ack, established, expire, flush, segments, write
+from rudp.core.undo import FRTO_OFF
+from tests.core.sending import MSS, ack, established, expire, flush, segments, tick, write
 
 
 def in_flight(size: int = 10_000, *, sack: bool = True, cwnd: int = 10_000) -> Sender:
@@ -285,6 +287,61 @@ def test_after_a_timeout_recovery_ends_with_all_that_was_out() -> None:
     ack(snd, 10_001, now + 0.2)
     assert snd.loss.state is Recovery.OPEN
     assert snd.rto_deadline == float("inf")
+
+
+def test_a_timeout_starts_the_timer_with_the_rto_backed_off() -> None:
+    # RFC 6298 section 5.5 and 5.6; the back-off pauses at half a second.
+    snd = in_flight()
+    for _ in range(2):
+        now = expire(snd)
+        assert snd.rto_deadline == now + 0.5
+
+
+def test_a_timeout_in_recovery_asks_for_no_new_data() -> None:
+    # RFC 5682 section 3.1, step 1: F-RTO is not for a timer that expires in recovery.
+    snd = in_flight()
+    write(snd, 20_000)
+    ack(snd, 1, 0.1, seg(1, 10))
+    flush(snd, 0.1)
+    expire(snd)
+    assert snd.loss.undo.frto == FRTO_OFF
+
+
+def test_each_recovery_without_a_dsack_counts_towards_the_narrow_window() -> None:
+    # RFC 8985 section 6.2, step 4.
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(1, 10))
+    flush(snd, 0.1)
+    ack(snd, 10_001, 0.2)
+    assert snd.loss.rack._persist == PERSIST - 1
+
+
+def test_a_duplicate_above_snd_una_is_told_by_the_range_that_holds_it() -> None:
+    # RFC 2883 section 4.1, case 2: the first block lies within the second.
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(3, 4), seg(3, 5))
+    assert (snd.loss.dsacks, snd.loss.dsack_bytes) == (1, 1000)
+    ack(snd, 1, 0.1, seg(5, 6), seg(3, 5))
+    assert snd.loss.dsacks == 1
+
+
+def test_a_reordering_timer_measures_no_round_trip() -> None:
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(3, 4))
+    tick(snd)
+    assert snd.loss.state is Recovery.FAST
+    told = snd.sample
+    assert (told.rtt, told.acked, told.newly_lost) == (-1.0, 0, 3000)
+
+
+def test_a_timeout_tells_congestion_control_and_the_counters() -> None:
+    snd = in_flight()
+    snd.loss.rate.delivered = 0
+    expire(snd)
+    assert (snd.loss.timeouts, snd.loss.newly_lost, snd.loss.rate.lost) == (1, 10_000, 10_000)
+    assert flush(snd, snd.rto_deadline - 0.1) == [seg(0)]
+    expire(snd)
+    assert (snd.loss.timeouts, snd.loss.newly_lost, snd.loss.rate.lost) == (2, 11_000, 11_000)
 
 
 def test_a_second_timeout_on_the_same_data_keeps_ssthresh() -> None:

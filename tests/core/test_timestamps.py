@@ -40,6 +40,21 @@ def test_an_echo_from_the_future_or_the_distant_past_makes_no_sense() -> None:
     assert timestamps.sent_at(timestamps.clock(100.0), 800.0) == -1.0
 
 
+def test_an_echo_makes_sense_for_just_under_ten_minutes() -> None:
+    timestamps = Timestamps(0)
+    assert timestamps.sent_at(100_001, 700.0) == pytest.approx(100.001)
+    assert timestamps.sent_at(100_000, 700.0) == -1.0
+    assert timestamps.precedes(100_001, 700.0)
+    assert not timestamps.precedes(100_000, 700.0)
+
+
+def test_what_went_out_in_the_same_tick_does_not_precede() -> None:
+    timestamps = Timestamps(0)
+    assert timestamps.precedes(699_999, 700.0)
+    assert not timestamps.precedes(700_000, 700.0)
+    assert not timestamps.precedes(700_001, 700.0)
+
+
 def test_paws_refuses_what_is_older_than_ts_recent() -> None:
     timestamps = started(500)
     assert timestamps.is_old(segment(499), 101.0)
@@ -85,6 +100,18 @@ def test_ts_recent_never_goes_back() -> None:
     timestamps = started(500)
     timestamps.update(segment(499), RCV_NXT, 101.0)
     assert timestamps.recent == 500
+
+
+def test_ts_recent_never_goes_back_on_a_machine_that_has_been_up_for_a_month() -> None:
+    timestamps = started(500, now=STALE_AFTER + 100.0)
+    timestamps.update(segment(499), RCV_NXT, STALE_AFTER + 101.0)
+    assert timestamps.recent == 500
+
+
+def test_a_segment_of_the_same_tick_breaks_the_silence_too() -> None:
+    timestamps = started(500)
+    timestamps.update(segment(500), RCV_NXT, 100.0 + STALE_AFTER - 1)
+    assert timestamps.is_old(segment(499), 100.0 + STALE_AFTER + 1)
 
 
 def test_silence_counts_from_the_last_update() -> None:

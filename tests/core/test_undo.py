@@ -39,6 +39,12 @@ def test_a_retransmission_may_be_reported_piece_by_piece_in_any_order() -> None:
     assert undo.on_dsack(16, 20)
 
 
+def test_a_report_leaves_alone_what_ends_just_before_it() -> None:
+    undo = owing((10, 19), (20, 30))
+    assert not undo.on_dsack(20, 30)
+    assert undo.on_dsack(10, 19)
+
+
 def test_a_report_may_cover_several() -> None:
     assert owing((10, 20), (30, 40)).on_dsack(5, 45)
 
@@ -121,6 +127,16 @@ def test_a_dsack_for_a_part_of_it_does_not() -> None:
     assert snd.loss.state is Recovery.OPEN
 
 
+def test_an_ack_up_to_the_first_retransmission_says_nothing_of_it() -> None:
+    # RFC 3522 section 3.2: it has to be the first acceptable ACK *of* the retransmission.
+    snd = in_flight()
+    ack(snd, 1, 0.1, seg(1, 2), seg(3, 8), echoed=0.0)
+    flush(snd, 0.1)
+    snd.loss.undo.first_start = snd.una + 1000
+    ack(snd, seg(1)[0], 0.101, seg(1, 2), seg(3, 8), echoed=0.0)
+    assert snd.loss.state is Recovery.FAST
+
+
 def test_what_waited_to_be_sent_again_is_in_flight_as_before() -> None:
     snd = in_flight()
     ack(snd, 1, 0.1, seg(3, 8), echoed=0.0)
@@ -167,6 +183,15 @@ def test_after_a_timeout_new_data_asks_whether_it_was_needed(sack: bool) -> None
     assert flush(snd, now + 0.02) == []
 
 
+def test_an_ack_of_just_all_the_originals_says_that_the_timeout_was_not_needed() -> None:
+    # Step 3b: SEG.ACK does not go beyond what was out at the timeout.
+    snd, now = timed_out()
+    ack(snd, seg(1)[0], now + 0.01)
+    flush(snd, now + 0.01)
+    ack(snd, 10_001, now + 0.02)
+    assert (snd.loss.state, snd.cc.cwnd) == (Recovery.OPEN, 10_000)
+
+
 def test_late_sacks_of_the_originals_tell_as_well() -> None:
     snd, now = timed_out()
     ack(snd, seg(1)[0], now + 0.01)
@@ -201,6 +226,16 @@ def test_without_new_data_recovery_goes_on_as_ever() -> None:
     flush(snd, now)
     ack(snd, seg(1)[0], now + 0.1)
     assert flush(snd, now + 0.1) == [seg(1, 3)]
+
+
+def test_without_a_timestamp_an_undone_timeout_measures_the_newest_original() -> None:
+    snd, now = timed_out()
+    ack(snd, seg(1)[0], now + 0.01)
+    flush(snd, now + 0.01)
+    ack(snd, seg(2)[0], now + 0.02)
+    assert snd.loss.state is Recovery.OPEN
+    # RFC 4015 section 3.2, step (5): the second segment went out at 0.0.
+    assert snd.rtt.srtt == pytest.approx(now + 0.02)
 
 
 def test_the_second_timeout_in_a_row_is_not_asked_about() -> None:

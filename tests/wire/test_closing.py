@@ -437,6 +437,22 @@ def test_data_unread_at_close_gets_a_rst_when_all_of_ours_is_acknowledged(script
     assert script.connection.error is None
 
 
+def test_data_unread_at_close_after_their_fin_gets_a_rst_in_place_of_ours(script: Script) -> None:
+    # Once both FINs were exchanged, the peer would not look at it any more.
+    script.established()
+    script.write(b"hello")
+    script.expect('> P. 1:6(5) ack 1 "hello"')
+    script.inject("< FP. 1:1001(1000) ack 3")
+    script.expect("> . 6:6(0) ack 1002")
+    script.close()
+    script.inject("< . 1002:1002(0) ack 5")
+    script.expect_nothing()
+    assert script.state is CLOSE_WAIT
+    script.inject("< . 1002:1002(0) ack 6")
+    script.expect("> R. 6:6(0) ack 1002")
+    assert script.state is CLOSED
+
+
 def test_data_unread_at_close_gets_a_rst_at_once_if_our_fin_was_acknowledged(
     script: Script,
 ) -> None:

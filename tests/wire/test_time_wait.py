@@ -67,6 +67,21 @@ def test_a_fin_with_its_data_again_is_acknowledged(script: Script) -> None:
     assert script.state is TIME_WAIT
 
 
+def test_old_data_without_the_fin_is_answered_but_does_not_prolong_the_wait(script: Script) -> None:
+    script.established()
+    script.write_eof()
+    script.expect("> F. 1:1(0) ack 1")
+    script.inject("< P. 1:1001(1000) ack 2")
+    script.expect("> . 2:2(0) ack 1001")
+    script.inject("< F. 1001:1001(0) ack 2")
+    script.expect("> . 2:2(0) ack 1002")
+    script.advance(30)
+    script.inject("< P. 1:1001(1000) ack 2")
+    script.expect("> . 2:2(0) ack 1002 <nop,nop,sack 1:1001>")
+    script.advance(30.001)
+    assert script.state is CLOSED
+
+
 @pytest.mark.parametrize("line", ["< R 2:2(0)", "< R. 2:2(0) ack 2", '< R 2:5(3) "bye"'])
 def test_a_rst_does_not_end_time_wait(script: Script, line: str) -> None:
     # RFC 1337 section 3, fix F1.

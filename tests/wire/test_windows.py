@@ -440,3 +440,22 @@ def test_the_window_does_not_grow_for_an_application_that_is_slow(script: Script
         script.advance(0.1)
     script.sent()
     assert script.connection.tcp_info().rcv_space == 131_072
+
+
+def test_what_is_read_counts_for_the_whole_round_trip_however_many_segments_bring_it(
+    script: Script,
+) -> None:
+    script.active()
+    script.advance(0.1)
+    script.inject("< S. 0:0(0) ack 1 win 65535 <mss 1460,nop,wscale 7>")
+    at = 1
+    for _ in range(4):  # 80,000 bytes in 40 ms of a round trip of 100
+        script.inject(f"< . {at}:{at + 20_000}(20000) ack 1")
+        script.expect_read(20_000)
+        script.advance(0.01)
+        at += 20_000
+    assert script.connection.tcp_info().rcv_space == 131_072
+    script.advance(0.1)
+    script.inject(f"< . {at}:{at}(0) ack 1")
+    assert script.connection.tcp_info().rcv_space == 262_144
+    script.sent()

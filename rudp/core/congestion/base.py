@@ -179,7 +179,7 @@ class CongestionControl:
     def on_restart(self, idle: float, rto: float, now: float) -> None:
         """Before a transmission, after nothing was in flight for `idle` seconds.
 
-        Infinitely long before the very first one. `rto` is the retransmission timeout.
+        Not before anything was acknowledged. `rto` is the retransmission timeout.
         """
 
     def on_mss(self, mss: int) -> None:

@@ -156,6 +156,7 @@ class Bbr(PathModel):
             self.bw_latest = sample.delivery_rate
             self.inflight_latest = delivered - sample.prior_delivered
             self.loss_events_in_round = self.lost_in_round = 0
+            self.marked_in_round = False
         self.bw = min(self.max_bw, self.bw_shortterm)
         if not self._seen_rtt and sample.srtt > 0.0:
             self._seen_rtt = True
@@ -171,6 +172,7 @@ class Bbr(PathModel):
         # RFC 8311 section 4.1 lets the response be another than that to a loss, but not none.
         self.on_loss(in_flight, now)
         self.note_loss(self.next_round_delivered)
+        self.marked_in_round = True
         if self.is_bw_probe_sample:
             self._handle_inflight_too_high(in_flight, False, now, self.next_round_delivered)
 

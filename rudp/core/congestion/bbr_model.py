@@ -71,9 +71,9 @@ class PathModel(CongestionControl):
         "full_bw", "full_bw_count", "full_bw_now", "full_bw_reached", "inflight_latest",
         "inflight_longterm", "inflight_shortterm", "initial_cwnd", "is_loss_in_round",
         "loss_events_in_round", "loss_round_delivered", "loss_round_start", "lost_in_round",
-        "max_bw", "min_pipe_cwnd", "min_rtt", "min_rtt_stamp", "next_round_delivered",
-        "probe_rtt_expired", "probe_rtt_min_delay", "probe_rtt_min_stamp", "round_count",
-        "round_start", "rounds_since_probe_up", "state",
+        "marked_in_round", "max_bw", "min_pipe_cwnd", "min_rtt", "min_rtt_stamp",
+        "next_round_delivered", "probe_rtt_expired", "probe_rtt_min_delay", "probe_rtt_min_stamp",
+        "round_count", "round_start", "rounds_since_probe_up", "state",
     )
 
     def __init__(self, mss: int, initial_window: int) -> None:
@@ -120,6 +120,7 @@ class PathModel(CongestionControl):
         self.is_loss_in_round = False
         self.loss_events_in_round = 0
         self.lost_in_round = 0  # bytes
+        self.marked_in_round = False  # by CE
         # Loss that has nothing to do with us.
         self.background_loss = 0.0
         self._calm = False
@@ -283,9 +284,9 @@ class PathModel(CongestionControl):
         )
 
     def was_loss_unexplained(self) -> bool:
-        """At the end of a round: its losses were more than there always are."""
+        """At the end of a round: its losses were more than there always are, or it had a mark."""
         sent = self.inflight_latest + self.lost_in_round
-        return self.lost_in_round > self._explained(sent)
+        return self.marked_in_round or self.lost_in_round > self._explained(sent)
 
     def inflight_at_loss(self, lost: int, tx_in_flight: int, size: int) -> float:
         """At what volume in flight `size` bytes of losses crossed LossThresh (InflightAtLoss())."""

@@ -52,11 +52,6 @@ class HyStart:
         self._baseline = math.inf  # cssBaselineMinRtt; infinite: not in CSS
         self._css_rounds = 0
 
-    @property
-    def conservative(self) -> bool:
-        """In CSS."""
-        return self._baseline < math.inf
-
     def on_ack(self, acked: int, sample: AckSample) -> int:
         """Returns by how much cwnd grows for `acked` bytes.
 
