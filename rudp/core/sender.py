@@ -165,6 +165,9 @@ class Sender(SendState):
         duplicate = ack == una and seg.len == 0 and not window_changed and not shut
         ece = loss.ecn and seg.flags & ECE != 0
         loss.on_ack(seg, una, nxt, duplicate, ece, timestamps, now)
+        board = self.board
+        assert board.pipe + board.lost + board.sacked == nxt - (ack if progress else una)
+        assert 0 <= board.pipe <= nxt - una
         if progress:
             self.una = ack
             self.buffer.release(ack)
@@ -187,6 +190,7 @@ class Sender(SendState):
         loss, rtt, board, told = self.loss, self.rtt, self.board, self.sample
         told.prior_in_flight = board.pipe
         newest = board.on_ack_in_order(ack)
+        assert board.pipe == self.nxt - ack  # all of it, since nothing is lost or SACKed
         told.rtt = now - newest.sent_at
         rtt.sample(told.rtt)
         told.now = now
@@ -359,6 +363,7 @@ class Sender(SendState):
         """New data up to `end` goes out, on top of `before` bytes in flight."""
         loss, start = self.loss, self.nxt
         size = end - start
+        assert self.una <= start < end <= self.buffer.end + self.fin_queued
         self.nxt = end
         self.board.on_sent(start, end, now, loss.rate.on_sent(before, size, now))
         self.cc.on_sent(size, before + size, now)
