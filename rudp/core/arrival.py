@@ -167,7 +167,10 @@ def _check_ack(c: Connection, seg: Segment, shift: int, now: float) -> bool:
         seg.sack_blocks = tuple(
             (unwrap(left, near), unwrap(right, near)) for left, right in seg.sack_blocks
         )
-    snd.on_ack(seg, changed, c.timestamps, now)
+    if not snd.on_ack(seg, changed, c.timestamps, now):
+        lie = "the peer acknowledged what was never sent"
+        c.abort(lie, ConnectionAbortedError(errno.ECONNABORTED, f"Connection aborted: {lie}"))
+        return False
     if now - c.rcv.tuned_at >= snd.rtt.srtt:
         c.rcv.tune(snd.rtt.srtt, now)
     if c.reset_when_flushed and not snd.fin_queued and snd.una == snd.buffer.end:

@@ -111,7 +111,9 @@ class Reassembly:
                 seq = self._ends[at - 1]  # held already: the first copy wins
                 continue
             stop = min(end, self._lefts[at]) if at < len(self._lefts) else end
-            if not self._insert(at, seq, data[seq - start : stop - start]):
+            # Compiled code copies even if a slice is all there is.
+            piece = data if stop - seq == len(data) else data[seq - start : stop - start]
+            if not self._insert(at, seq, piece):
                 return news
             news = True
             seq = stop
@@ -155,7 +157,7 @@ class Reassembly:
                 end = start + len(piece)
                 self.bytes -= len(piece)
                 if end > nxt:
-                    taken.append(piece[max(0, nxt - start) :])
+                    taken.append(piece if start >= nxt else piece[nxt - start :])
                     nxt = end
                 start = end
         return taken

@@ -150,6 +150,7 @@ class Receiver:
                 self._queue(piece)
                 length += len(piece)
         self.nxt += length
+        assert self.nxt <= self.edge
         self.readable += length
         self.bytes_received += length
         self._unacked += length
@@ -287,6 +288,7 @@ class Receiver:
         if gain >= self.mss or gain >= self.buffer // 2:
             # RFC 9293 section 3.8.6.2.2: steps of min( Fr * RCV.BUFF, Eff.snd.MSS ), Fr = 1/2.
             self.edge += gain
+        assert self.edge >= self.nxt
         return self.edge - self.nxt
 
     def sack_blocks(self, count: int) -> tuple[tuple[int, int], ...]:

@@ -49,10 +49,10 @@ class LossRecovery:
     """One connection's. `cc` and `mss` are there once the options are agreed on."""
 
     __slots__ = (
-        "_credit", "_echoed", "_ecn_point", "_reduced_at", "_undone", "board", "calm", "cc", "cwr",
-        "delivered", "delivered_ce", "dsack_bytes", "dsacks", "dup_acks", "ecn", "force", "limited",
-        "mss", "newly_lost", "news", "point", "probe", "rack", "rate", "retransmitted", "rtt",
-        "sack", "sample", "state", "timeouts", "undo",
+        "_credit", "_echoed", "_ecn_point", "_reduced_at", "_undone", "board", "calm",
+        "calm_from", "cc", "cwr", "delivered", "delivered_ce", "dsack_bytes", "dsacks", "dup_acks",
+        "ecn", "force", "limited", "mss", "newly_lost", "news", "point", "probe", "rack", "rate",
+        "retransmitted", "rtt", "sack", "sample", "state", "timeouts", "undo",
     )
 
     cc: CongestionControl
@@ -70,6 +70,7 @@ class LossRecovery:
         self.state = Recovery.OPEN
         self.point = point  # RecoveryPoint of RFC 6675, recover of RFC 6582
         self.calm = True  # all in flight was sent once, and nothing but cumulative ACKs came for it
+        self.calm_from = -1  # from this SND.UNA on it is calm again, unless something else happens
         self.dup_acks = 0
         self.limited = 0  # bytes sent by limited transmit since the last progress
         self.force = False  # one lost segment may go out whatever cwnd says
@@ -155,7 +156,7 @@ class LossRecovery:
             self.limited = 0
         board = self.board
         clean = self.state is Recovery.OPEN and not self.dup_acks and self.probe.end < 0
-        if self.calm or board.first is None:
+        if self.calm or board.first is None or 0 <= self.calm_from <= ack:
             self.calm = clean and not board.sacked and not board.lost and not self.cwr
 
     def _read(
@@ -392,6 +393,9 @@ class LossRecovery:
         self.board.on_retransmitted(flight, end, now, stamp)
         self.retransmitted += end - flight.start
         self.calm = self.force = False
+        # What was only withheld (see `skip_test`) was not lost.
+        withheld = flight.first == flight.number
+        self.calm_from = self.board.flights[-1].end if withheld else -1
 
     def on_probed(self, flight: Flight, nxt: int, stamp: Stamp, now: float) -> None:
         """The loss probe goes out: `flight`, the last one, once more."""
@@ -399,6 +403,7 @@ class LossRecovery:
         self.probe.on_sent(nxt, True)
         self.retransmitted += flight.end - flight.start
         self.calm = False
+        self.calm_from = -1
 
     def on_probe_of_new_data(self, nxt: int) -> None:
         """The loss probe goes out as new data, up to `nxt`."""
@@ -435,6 +440,7 @@ class LossRecovery:
         self.cc.on_timeout(nxt - una, first, now)
         self.force = True
         self.calm = False
+        self.calm_from = -1
         self.cwr = self.ecn
         self._reduced_at = now
 

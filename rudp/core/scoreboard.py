@@ -43,18 +43,8 @@ class Scoreboard:
     """The flights between `snd.una` and `snd.nxt`, in order and without gaps."""
 
     __slots__ = (
-        "_flights",
-        "_gone",
-        "_lost_at",
-        "high_sacked",
-        "limit",
-        "lost",
-        "lost_stamp",
-        "newest",
-        "oldest",
-        "pipe",
-        "sacked",
-        "sends",
+        "_flights", "_gone", "_lost_at", "high_sacked", "limit", "lost", "lost_stamp", "newest",
+        "oldest", "pipe", "sacked", "sends",
     )
 
     def __init__(self, limit: int) -> None:
@@ -104,6 +94,16 @@ class Scoreboard:
             flight.older = newest
             newest.newer = flight
         self.newest = flight
+
+    def on_withheld(self, start: int, end: int, now: float, stamp: Stamp) -> Flight:
+        """New data [start, end) is passed over: as if it had gone out, and were lost."""
+        flight = Flight(start, end, 0, now, stamp)
+        flight.state = LOST
+        flight.retransmitted = True  # it comes out of order, and measures nothing
+        self._flights.append(flight)
+        self.lost += end - start
+        self._note_lost(start)
+        return flight
 
     def on_retransmitted(self, flight: Flight, end: int, now: float, stamp: Stamp) -> None:
         """The lost `flight` went out again, up to `end`: less of it, or what is lost behind it."""

@@ -17,10 +17,13 @@ import math
 from typing import Final
 
 from rudp.core.config import Config
+from rudp.core.flight import NONE, Flight
 from rudp.core.pacing import Pacer
 from rudp.core.recovery import LossRecovery, Recovery
 from rudp.core.rtt import RttEstimator
+from rudp.core.segment import Segment
 from rudp.core.send_buffer import SendBuffer
+from rudp.core.skip_test import FIRST, SkipTest
 from rudp.core.tlp import probe_timeout
 
 # What a timer has asked for.
@@ -32,8 +35,8 @@ class SendState:
     """SND.UNA, SND.NXT, SND.WND and what hangs on them. Sequence numbers are unbounded."""
 
     __slots__ = (
-        "_pacer", "_patience", "_persist_interval", "_probe", "_starved_at", "_starved_end",
-        "_starved_una", "board", "buffer", "config",
+        "_opening_rtt", "_pacer", "_patience", "_persist_interval", "_probe", "_skip", "_skip_at",
+        "_starved_at", "_starved_end", "_starved_una", "_withheld", "board", "buffer", "config",
         "fin_queued", "give_up_deadline", "held_back", "iss", "loss", "loss_deadline", "max_wnd",
         "mss", "nodelay", "nxt", "orphaned", "persist_deadline", "rto_deadline", "rtt", "timeouts",
         "una", "wl1", "wl2", "wnd",
@@ -59,6 +62,11 @@ class SendState:
         self.loss = LossRecovery(config.max_flight_ranges, self.rtt, iss)
         self.board = self.loss.board
         self._pacer = Pacer()
+        # The skip test: the SND.NXT at which to look whether it is time, and what is withheld
+        self._skip_at = NONE
+        self._opening_rtt = 0.0
+        self._skip: SkipTest | None = None
+        self._withheld: Flight | None = None
         self.held_back = False  # the last `next_transmission` had something that can wait
         # Timers: moments, infinite when off
         self.rto_deadline = math.inf
@@ -147,6 +155,50 @@ class SendState:
         elif 0 < length < self.mss and length >= min(self.max_wnd, self.config.send_buffer) // 2:
             return length  # Rule 3: half of the largest window the peer ever had.
         return length - tail
+
+    # -- the skip test ---------------------------------------------------------------------------
+
+    def _withhold(self, now: float) -> None:
+        """SND.NXT is at `_skip_at`: pass over the next segment, if it is time."""
+        nxt, mss, loss, cwnd = self.nxt, self.mss, self.loss, self.loss.cc.cwnd
+        begun = self._skip is not None
+        skip = self._skip = self._skip or SkipTest(self._opening_rtt, self.iss)
+        self._skip_at = skip.next_look(nxt, cwnd, now)
+        if not begun or not skip.due(nxt, cwnd, self.rtt.srtt, now):
+            return  # the first look is always at the same place: anybody can be honest there
+        usable = min(self.wnd, self.config.send_buffer) - (nxt - self.una)
+        room = min(min(usable, self.buffer.end - nxt) - mss, cwnd - self.board.pipe)
+        if not loss.calm or room < mss:
+            # There is enough to repair, or nothing would follow what is withheld: later.
+            self._skip_at = nxt if loss.calm else nxt + FIRST
+            return
+        stamp = loss.rate.on_sent(self.board.pipe, 0, now)
+        self._withheld = self.board.on_withheld(nxt, nxt + mss, now, stamp)
+        self.nxt = nxt + mss
+        loss.calm = False
+
+    def _caught(self, seg: Segment) -> bool:
+        """`seg` acknowledges what was withheld, be it by SACK."""
+        if self._withheld is None:
+            return False
+        start = self._withheld.start
+        return seg.ack > start or any(
+            left <= start < right <= self.nxt for left, right in seg.sack_blocks
+        )
+
+    def _stop_withholding(self, withheld: Flight, now: float) -> bool:
+        """False while nobody misses `withheld` and nothing else has happened. Else it goes out now,
+        whatever cwnd says: like what is lost, but this is its first time."""
+        board = self.board
+        alone = board.lost == withheld.end - withheld.start and not board.sacked
+        if alone and self.loss.state is Recovery.OPEN and not self._probe:
+            return False
+        if self._skip is not None and board.sacked:
+            self._skip.passed(self.rtt.srtt)
+        self._withheld = None
+        withheld.first, withheld.first_sent_at = board.sends + 1, now
+        self.loss.force = True
+        return True
 
     # -- timers ----------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from rudp.core.recovery import Recovery
 from rudp.core.segment import CWR, ECE, FIN, PSH, Buffer, Segment
 from rudp.core.send_buffer import SendBuffer
 from rudp.core.send_state import LOSS_PROBE, WINDOW_PROBE, SendState
+from rudp.core.skip_test import FIRST
 from rudp.core.timestamps import Timestamps
 from rudp.core.undo import FRTO_NEW_DATA, FRTO_OFF
 
@@ -77,6 +78,9 @@ class Sender(SendState):
         # RFC 5681 section 3.1: after a lost SYN the initial window is one segment.
         self.cc = algorithm(self.mss, 1 if syn_lost else self.config.initial_window)
         self.loss.establish(self.mss, sack, self.cc)
+        if sack:
+            self._skip_at = self.una + FIRST
+            self._opening_rtt = self.rtt.srtt
 
     # -- what the path carries -------------------------------------------------------------------
 
@@ -132,8 +136,8 @@ class Sender(SendState):
 
     def on_ack(
         self, seg: Segment, window_changed: bool, timestamps: Timestamps | None, now: float
-    ) -> None:
-        """An acceptable acknowledgment: SND.UNA =< SEG.ACK =< SND.NXT.
+    ) -> bool:
+        """An acceptable acknowledgment: SND.UNA =< SEG.ACK =< SND.NXT. False: it is a lie.
 
         `timestamps`: to read the echo in `seg` by; None if they were not agreed on.
         """
@@ -141,17 +145,19 @@ class Sender(SendState):
         simple = loss.calm and not seg.sack_blocks and not seg.flags & ECE
         if simple and ack > self.una and self.persist_deadline == math.inf:
             self._on_ack_in_order(ack, now)
-            return
+            return True
+        if self._caught(seg):
+            return False
         if self.path is not None and seg.sack_blocks:
             left, right = seg.sack_blocks[0]
             if self.path.answers(left, right, now):
                 self._on_path(self.path)
                 seg.sack_blocks = seg.sack_blocks[1:]  # to loss recovery it says nothing
                 if ack == self.una and not window_changed and not seg.sack_blocks:
-                    return  # without that it looks like the answer to a tail loss probe
+                    return True  # without that it looks like the answer to a tail loss probe
         una = self.una
         if una == nxt and not window_changed and not seg.sack_blocks and loss.probe.end < 0:
-            return  # nothing is under way, and nothing was said: it came to bring data
+            return True  # nothing is under way, and nothing was said: it came to bring data
         before = loss.in_flight()
         progress = ack > una
         shut = self.persist_deadline < math.inf  # then it answers a window probe
@@ -159,6 +165,9 @@ class Sender(SendState):
         duplicate = ack == una and seg.len == 0 and not window_changed and not shut
         ece = loss.ecn and seg.flags & ECE != 0
         loss.on_ack(seg, una, nxt, duplicate, ece, timestamps, now)
+        board = self.board
+        assert board.pipe + board.lost + board.sacked == nxt - (ack if progress else una)
+        assert 0 <= board.pipe <= nxt - una
         if progress:
             self.una = ack
             self.buffer.release(ack)
@@ -170,6 +179,7 @@ class Sender(SendState):
         if loss.delivered or loss.newly_lost or ece:
             self._tell(before, una, ece, now)
         self._arm(now, heard=True, probe=progress)
+        return True
 
     def _on_ack_in_order(self, ack: int, now: float) -> None:
         """All that is out was sent once, and an ACK advances in it: as nearly always.
@@ -180,6 +190,7 @@ class Sender(SendState):
         loss, rtt, board, told = self.loss, self.rtt, self.board, self.sample
         told.prior_in_flight = board.pipe
         newest = board.on_ack_in_order(ack)
+        assert board.pipe == self.nxt - ack  # all of it, since nothing is lost or SACKed
         told.rtt = now - newest.sent_at
         rtt.sample(told.rtt)
         told.now = now
@@ -252,7 +263,8 @@ class Sender(SendState):
                     return new
                 # RFC 5682 section 3.1, step 2b: without new data to send, recover as ever.
                 self.loss.undo.frto = FRTO_OFF
-            return self._retransmit(now)
+            if self._withheld is None or self._stop_withholding(self._withheld, now):
+                return self._retransmit(now)
         return self._new_data(now, more) if self._pending else None
 
     def _simple(self, unsent: int, more: bool) -> bool:
@@ -315,6 +327,8 @@ class Sender(SendState):
         return self._emit(flight.start, flight.end, now)
 
     def _new_data(self, now: float, more: bool) -> tuple[int, Buffer, int] | None:
+        if self.nxt >= self._skip_at:
+            self._withhold(now)
         nxt, mss, loss, cc = self.nxt, self.mss, self.loss, self.cc
         if nxt == self.una and self._quiet_since >= 0.0:
             cc.on_restart(now - self._quiet_since, self.rtt.rto, now)
@@ -349,6 +363,7 @@ class Sender(SendState):
         """New data up to `end` goes out, on top of `before` bytes in flight."""
         loss, start = self.loss, self.nxt
         size = end - start
+        assert self.una <= start < end <= self.buffer.end + self.fin_queued
         self.nxt = end
         self.board.on_sent(start, end, now, loss.rate.on_sent(before, size, now))
         self.cc.on_sent(size, before + size, now)
