@@ -110,6 +110,7 @@ def test_what_is_always_lost_and_two_standard_deviations_come_on_top() -> None:
 
 def test_a_round_with_no_more_loss_than_always_is_explained() -> None:
     cc = model()
+    assert not cc.was_loss_unexplained()
     cc.inflight_latest, cc.lost_in_round = 97_000, 3000
     assert cc.was_loss_unexplained()
     cc.background_loss = 0.01
