@@ -77,6 +77,8 @@ TESTS = {
     "::test_a_flood_is_taken_in_portions_between_which_the_loop_goes_on",
     "Datagrams._gso_refused": HERE + "test_threat_15_so_many_peers_that_took_no_gso_are_known",
     "LocalAddresses._answers": HERE + "test_threat_15_our_address_is_known_for_so_many_peers",
+    "AnswerLimit._counts": "tests/core/test_answer_limit.py"
+    "::test_a_flood_from_everywhere_makes_it_grow_no_further_than_its_buckets",
     "Routes._mtus": HERE + "test_threat_15_routes_are_known_to_so_many_hosts",
     "Routes._found": HERE + "test_threat_15_routes_are_known_to_so_many_hosts",
     "LoopDatagrams.transport": "tests/threats/test_bad_peers_datagrams.py"
