@@ -162,6 +162,11 @@ class Reassembly:
                 start = end
         return taken
 
+    @property
+    def end(self) -> int:
+        """Where the last of what is held ends; 0 if nothing is."""
+        return self._ends[-1] if self._ends else 0
+
     def range_at(self, seq: int) -> tuple[int, int] | None:
         """The range that holds `seq`."""
         at = bisect_right(self._lefts, seq) - 1

@@ -209,8 +209,11 @@ class Receiver:
         self.ack_now = True
 
     def on_fin(self, seq: int) -> None:
-        """The peer's FIN stands at `seq`; `finish` says when all before it has been received."""
-        if self.fin_seq is None:
+        """The peer's FIN stands at `seq`; `finish` says when all before it has been received.
+
+        One before what has come already contradicts that, and is none.
+        """
+        if self.fin_seq is None and seq >= self.nxt and seq >= self._held.end:
             self.fin_seq = seq
         self.ack_soon = True
 

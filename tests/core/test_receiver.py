@@ -301,6 +301,21 @@ def test_the_first_fin_stands() -> None:
     assert rcv.fin_seq == NXT + 500
 
 
+def test_a_fin_before_what_has_come_is_no_fin() -> None:
+    # Else RCV.NXT would move back to it.
+    rcv = receiver()
+    arrive(rcv, 500, 1000)
+    rcv.on_fin(NXT + 700)
+    arrive(rcv, 0, 500)
+    assert not rcv.finish()
+    rcv.on_fin(NXT + 700)
+    assert not rcv.finish()
+    assert rcv.nxt == NXT + 1000
+    rcv.on_fin(NXT + 1000)
+    assert rcv.finish()
+    assert read_all(rcv) == stream(0, 1000)
+
+
 def test_after_the_fin_reading_causes_no_window_update() -> None:
     rcv = receiver()
     arrive(rcv, 0, BUFFER)
