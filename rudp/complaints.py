@@ -1,4 +1,5 @@
-"""What the system says of datagrams that it could not send, for whoever is to hear why it ended.
+"""Why a connection ended that nobody had ended: what the system says of datagrams that it could not
+send, and what went wrong inside.
 
 Neither ICMP nor a refused send ends a connection that is established: the first can be forged, and
 both may pass. But when it ends because no acknowledgment came, they say why (RFC 1122 section
@@ -7,6 +8,7 @@ both may pass. But when it ends because no acknowledgment came, they say why (RF
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 from typing import Final
@@ -38,3 +40,12 @@ class Complaints:
         if error is None or not silence or addr != self._addr or now - self._at > RECENT:
             return error
         return OSError(error.errno, f"{error.strerror}; the system says: {self._text}")
+
+
+def internal_error(exc: Exception) -> ConnectionAbortedError:
+    """What the user hears of a connection that raised `exc` where nothing may be raised."""
+    error = ConnectionAbortedError(
+        errno.ECONNABORTED, f"Connection aborted by an internal error: {exc!r}"
+    )
+    error.__cause__ = exc
+    return error

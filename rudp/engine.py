@@ -30,7 +30,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rudp.channel import Channel, Key, Listener
-from rudp.complaints import Complaints
+from rudp.complaints import Complaints, internal_error
 from rudp.core import codec, isn
 from rudp.core.answer_limit import AnswerLimit
 from rudp.core.config import Config
@@ -72,7 +72,7 @@ class Engine(asyncio.DatagramProtocol):
         self._deadlines = Deadlines(loop, clock, tick, self._on_due, lambda: self.datagrams.drain())
         self.clock = self._deadlines.now
         self.datagrams: DatagramLayer
-        self._routes: Routes
+        self.routes: Routes
         self.connected: Address | None = None  # the only peer, if the socket is connected
         self.family = socket.AF_INET
         self.listeners: dict[int, Listener] = {}
@@ -97,7 +97,7 @@ class Engine(asyncio.DatagramProtocol):
         """Put `sock` to work: one of `datagrams.bind_socket` and its kin. It is ours to close."""
         self.family = sock.family
         self.connected = connected
-        self._routes = Routes(sock.family, self.config.path_mtu_discovery)
+        self.routes = Routes(sock.family, self.config.path_mtu_discovery)
         self.datagrams = await open_datagrams(self.loop, sock, self, self.clock)
 
     # -- connections -----------------------------------------------------------------------------
@@ -111,15 +111,6 @@ class Engine(asyncio.DatagramProtocol):
     def full(self) -> bool:
         """There is no room for another connection."""
         return len(self._channels) >= self.config.max_connections
-
-    @property
-    def default_mss(self) -> int:
-        """The MSS of a peer that announces none."""
-        return self._routes.default_mss
-
-    def mss(self, addr: Address) -> int:
-        """What the route to `addr` leaves for TCP payload and options."""
-        return self._routes.mss(addr)
 
     @property
     def has_time_wait(self) -> bool:
@@ -151,11 +142,11 @@ class Engine(asyncio.DatagramProtocol):
             peer_port=peer_port,
             iss=iss,
             now=now,
-            mss=self._routes.mss(addr, self.datagrams.sock if self.connected else None),
+            mss=self.routes.mss(addr, self.datagrams.sock if self.connected else None),
             ts_offset=ts_offset,
-            default_mss=self.default_mss,
+            default_mss=self.routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
-            path_mss=self._routes.path_mss(addr),
+            path_mss=self.routes.path_mss(addr),
             ecn=self.datagrams.ecn,
         )
         channel = Channel(connection, addr)
@@ -204,13 +195,14 @@ class Engine(asyncio.DatagramProtocol):
         channel = self._channels.get((addr, segment.dst_port, segment.src_port))
         if channel is None:
             stranger_arrives(self, segment, addr, now)
-        elif self.tap is None:
+            return
+        seen = segment if self.tap is None else copy.copy(segment)  # before it is trimmed
+        try:
             channel.connection.receive(segment, now)
-            self._touch(channel)
-        else:
-            seen = copy.copy(segment)  # before it is trimmed
-            channel.connection.receive(segment, now)
-            self._touch(channel)
+        except Exception as exc:
+            self._fail(channel, exc)
+        self._touch(channel)
+        if self.tap is not None:
             self.tap("<", seen, channel.connection.state, now)
 
     def answer(self, segment: Segment, addr: Address, state: State, now: float) -> None:
@@ -227,11 +219,11 @@ class Engine(asyncio.DatagramProtocol):
             iss=iss,
             syn=syn,
             now=now,
-            mss=self.mss(addr),
+            mss=self.routes.mss(addr),
             ts_offset=ts_offset,
-            default_mss=self.default_mss,
+            default_mss=self.routes.default_mss,
             socket_buffer=self.datagrams.receive_buffer // 2,
-            path_mss=self._routes.path_mss(addr),
+            path_mss=self.routes.path_mss(addr),
             ecn=self.datagrams.ecn,
         )
 
@@ -263,8 +255,8 @@ class Engine(asyncio.DatagramProtocol):
 
     def _lower_mss(self, addr: Address) -> None:
         """The kernel has learnt that the path is narrower (RFC 1191, RFC 8201); ask it how much."""
-        self._routes.forget(addr)
-        mss = self._routes.mss(addr, self.datagrams.sock if self.connected else None)
+        self.routes.forget(addr)
+        mss = self.routes.mss(addr, self.datagrams.sock if self.connected else None)
         for channel in self.channels:
             if channel.addr == addr:
                 channel.connection.lower_mss(mss)
@@ -348,7 +340,11 @@ class Engine(asyncio.DatagramProtocol):
             self._stalled[channel] = None
             return
         connection = channel.connection
-        segments = connection.segments_to_send(now, more)
+        try:
+            segments = connection.segments_to_send(now, more)
+        except Exception as exc:
+            self._fail(channel, exc)
+            segments = connection.segments_to_send(now)  # the RST
         if segments:
             channel.last_output = now
             addr = None if self.connected is not None else channel.addr
@@ -375,6 +371,15 @@ class Engine(asyncio.DatagramProtocol):
                 self._touch(channel)
             self._stalled.clear()
             self._pump_touched(self.clock())
+
+    def _fail(self, channel: Channel, exc: Exception) -> None:
+        """What a connection raises is a bug, of ours or of the user's congestion control. It ends
+        this connection, and leaves all others alone."""
+        message = "rudp: an internal error resets a connection"
+        self.loop.call_exception_handler(
+            {"message": message, "exception": exc, "transport": channel.transport}
+        )
+        channel.connection.abort("internal error", internal_error(exc))
 
     def _on_event(self, channel: Channel, event: Event) -> None:
         transport = channel.transport
@@ -434,7 +439,7 @@ class Engine(asyncio.DatagramProtocol):
         del self._channels[channel.key]
         self._opening.pop(channel, None)
         self._deadlines.forget(channel)
-        self._routes.learn(channel.addr, channel.connection.snd.path)
+        self.routes.learn(channel.addr, channel.connection.snd.path)
         if channel.finished is not None and not channel.finished.done():
             channel.finished.set_result(None)
         self._check_idle()
@@ -458,7 +463,10 @@ class Engine(asyncio.DatagramProtocol):
     def _on_due(self, due: list[Channel], now: float) -> None:
         """The deadlines of these have passed; and maybe those of TIME-WAIT records."""
         for channel in due:
-            channel.connection.handle_timeout(now)
+            try:
+                channel.connection.handle_timeout(now)
+            except Exception as exc:
+                self._fail(channel, exc)
             self._touch(channel)
         self._pump_touched(now)
         self._deadlines.wake_up_at(self.time_waits.expire(now))

@@ -88,6 +88,8 @@ QUEUES: Final = (
           "rudp.datagrams.MAX_GSO_REFUSALS", "peers"),
     Queue("our address, by peer", "rudp.local_addresses: LocalAddresses._answers",
           "rudp.local_addresses.MAX_PEERS", "peers"),
+    Queue("answers to strangers in this second", "rudp.core.answer_limit: AnswerLimit._counts",
+          "rudp.core.answer_limit.BUCKETS", "counts"),
     Queue("MTUs of routes", "rudp.routes: Routes._mtus",
           "rudp.routes.MAX_HOSTS", "hosts"),
     Queue("MTUs that were found out", "rudp.routes: Routes._found",

@@ -85,11 +85,11 @@ def _answer_with_cookie(
         return  # A cookie is not beyond the numbers of the old connection. The SYN will come again.
     local, addr = engine.datagrams.sockname, key[0]
     kept = syn_cookie.remembered(syn, engine.config.timestamps)
-    iss = syn_cookie.bake(secret(), local, key, kept, engine.default_mss, now)
+    iss = syn_cookie.bake(secret(), local, key, kept, engine.routes.default_mss, now)
     clock = 0
     if kept.ts_val is not None:
         clock = Timestamps(isn.initial_numbers(secret(), local, key, now)[1]).clock(now)
-    mss, ecn = engine.mss(addr), engine.datagrams.ecn
+    mss, ecn = engine.routes.mss(addr), engine.datagrams.ecn
     syn_ack = syn_cookie.answer(engine.config, kept, iss, mss, ecn, clock)
     listener.cookies_until = now + syn_cookie.LIFETIME
     engine.answer(syn_ack, addr, LISTEN, now)

@@ -69,7 +69,7 @@ async def test_within_this_host_segments_are_as_large_as_can_be_at_once() -> Non
 async def test_a_large_mtu_is_used_after_the_first_round_trips_and_then_at_once() -> None:
     async with two() as (endpoint, port, sizes):
         # As if loopback were a wire with an MTU of its own, and not this host itself.
-        endpoint.engine._routes._mtus[HOST] = 65_000
+        endpoint.engine.routes._mtus[HOST] = 65_000
         before, after = await upload(endpoint, port)
         assert before == 1180 - 12
         assert after == 65_000 - 28 - 20 - 12
@@ -80,5 +80,5 @@ async def test_a_large_mtu_is_used_after_the_first_round_trips_and_then_at_once(
 
 async def test_without_discovery_the_route_is_taken_at_its_word() -> None:
     async with two(rudp.Config(path_mtu_discovery=False)) as (endpoint, port, _):
-        endpoint.engine._routes._mtus[HOST] = 9000
+        endpoint.engine.routes._mtus[HOST] = 9000
         assert await upload(endpoint, port) == (9000 - 28 - 20 - 12,) * 2

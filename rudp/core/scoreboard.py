@@ -33,8 +33,7 @@ MAX_SACK_BLOCKS: Final = 4
 """A header holds no more; a peer's ACK never costs more than this many look-ups."""
 
 MAX_RUN: Final = 64
-"""Most lost flights that are looked at for one segment that goes out again. That many full ones
-are more than a super-segment; of tiny ones it does not take more."""
+"""Most lost flights that are looked at for one segment that goes out again."""
 
 _start = attrgetter("start")
 
@@ -59,8 +58,7 @@ class Scoreboard:
         self.oldest: Flight | None = None  # of what is in flight, by the last transmission
         self.newest: Flight | None = None
         self.sends = 0  # transmissions so far
-        # A heap: where lost flights start, and maybe others that were lost once. Whoever makes the
-        # first one come and go must not have us look for the next one all over again.
+        # A heap: where lost flights start, and where some were lost once. To look for the next.
         self._lost_at: list[int] = []
 
     @property
@@ -151,9 +149,12 @@ class Scoreboard:
 
     def _note_lost(self, start: int) -> None:
         """A lost flight starts there."""
-        heap = self._lost_at
-        heappush(heap, start)
-        if len(heap) > 2 * len(self._flights) + MAX_RUN:  # most of it is out of date
+        heappush(self._lost_at, start)
+        self._tidy_lost()
+
+    def _tidy_lost(self) -> None:
+        """Keep no more places than belong to the flights that there are now."""
+        if len(self._lost_at) > 2 * len(self._flights) + MAX_RUN:
             self._lost_at = [each.start for each in self.flights if each.state == LOST]
 
     def lost_run(self, flight: Flight, limit: int) -> int:
@@ -222,6 +223,7 @@ class Scoreboard:
                 self._unlink(flight)
             gone += 1
         self._drop(gone)
+        self._tidy_lost()
         if news.again:
             news.sampled_at = -1.0  # the rest may have waited at the peer for what was sent again
 
@@ -443,6 +445,7 @@ class Scoreboard:
             self._drop(gone + after - first)
         else:
             del flights[first:after]
+        self._tidy_lost()
 
     def _fits(self, left: int, right: int) -> bool:
         """[left, right) can be marked without a cut."""

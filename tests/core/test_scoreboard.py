@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rudp.core.flight import NONE, Arrivals
-from rudp.core.scoreboard import Scoreboard
+from rudp.core.scoreboard import MAX_RUN, Scoreboard
 from tests.core.scoreboards import (
     MSS,
     UNA,
@@ -302,6 +302,15 @@ def test_nothing_in_flight_can_be_lost() -> None:
     board = Scoreboard(16)
     assert board.mark_all_lost() == 0
     assert (board.flights, board.lost) == ([], 0)
+
+
+def test_places_of_lost_data_go_with_the_flights() -> None:
+    board = sent(*range(10, 4010, 10))
+    lose(board, *range(0, 4000, 10))
+    acked(board, UNA + 3980)
+    assert len(board._lost_at) <= 2 * len(board.flights) + MAX_RUN
+    assert (lost := board.next_lost()) is not None
+    assert lost.start == UNA + 3980
 
 
 def test_clear_forgets_everything() -> None:
