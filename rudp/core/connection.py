@@ -260,9 +260,7 @@ class Connection:
             self.rcv.ack_deadline = math.inf
             self.rcv.ack_now = True
         if self.handshake.deadline <= now:
-            snd.rtt.back_off()
-            if not self.handshake.on_timeout(now, snd.rtt.rto):
-                self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
+            handshake.timed_out(self, now)
         if snd.give_up_deadline <= now:
             self.end(OSError(errno.ETIMEDOUT, "Connection timed out: no acknowledgment came"))
         snd.on_loss_timer(now)  # a loss probe comes before the RTO
@@ -402,6 +400,7 @@ class Connection:
     def wait_out(self, now: float) -> None:
         """Start the time-wait timer, or start it again; turn off the other timers."""
         self.snd.clear()
+        self.handshake.stop()
         self.keepalive = None
         self.end_deadline = now + 2 * self.config.msl
 

@@ -5,6 +5,7 @@ RFC 2018 section 2 (SACK-permitted), RFC 6298 section 5.7 (lost SYNs).
 
     SYN-SENT      a SYN that carries all that we offer
     SYN-RECEIVED  a SYN-ACK that carries what the peer's SYN offered as well
+    ESTABLISHED   from SYN-SENT, while both sides are silent: the ACK of the SYN-ACK, again
 
 What comes after, in the states that have sequence numbers, is in `arrival`.
 """
@@ -20,7 +21,7 @@ from rudp.core.config import MIN_MSS
 from rudp.core.receiver import MAX_WINDOW_FIELD
 from rudp.core.segment import ACK, CWR, ECE, FIN, RST, SYN, Segment
 from rudp.core.seq import unwrap
-from rudp.core.state import SYN_RCVD
+from rudp.core.state import SYN_RCVD, SYN_SENT
 from rudp.core.timestamps import TICK
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ MAX_ANSWERS: Final = 3
 and no SYN-ACK is larger than its SYN: so whoever really has the address gets no more than three
 times what was sent in his name (as RFC 9000 section 8)."""
 
+CONFIRMING: Final = 60.0
+"""Seconds for which the ACK that ends an active open is repeated: about as long as the peer may
+wait for it, in SYN-RECEIVED."""
+
 UNKNOWN: Final = math.inf
 """When a SYN-ACK went out of which nothing was kept."""
 
@@ -42,13 +47,15 @@ TIMESTAMP_BYTES: Final = 12
 
 
 class Handshake:
-    """When our SYN was sent, when it is due again, and when that is given up."""
+    """When our SYN was sent, when it is due again, and when that is given up; later the same of the
+    ACK that ends an active open."""
 
     __slots__ = (
         "allowance",
         "deadline",
         "due",
         "give_up",
+        "interval",
         "max_retransmissions",
         "repeated",
         "retransmissions",
@@ -64,6 +71,7 @@ class Handshake:
         self.sent_at = now
         self.deadline = math.inf  # of the retransmission timer
         self.give_up = now + timeout
+        self.interval = 0.0  # between two of the ACK
         self.max_retransmissions = max_retransmissions
         self.retransmissions = 0
 
@@ -89,6 +97,18 @@ class Handshake:
         if not self.due:
             self.deadline = min(now + rto, max(now, self.give_up))
         return True
+
+    def confirm(self, now: float, initial_rto: float) -> None:
+        """We have just entered ESTABLISHED from SYN-SENT."""
+        # Not the RTO: an answer to the second SYN-ACK makes it seconds, for data to be cautious.
+        self.interval = initial_rto
+        self.deadline = now + initial_rto
+        self.give_up = now + CONFIRMING
+
+    def on_repeated(self, now: float) -> None:
+        """The ACK goes out again."""
+        self.interval *= 2
+        self.deadline = now + self.interval if now < self.give_up else math.inf
 
     def stop(self) -> None:
         """It is over, one way or the other."""
@@ -186,6 +206,28 @@ def syn_sent(c: Connection, seg: Segment, now: float) -> None:
     establish(c, seg, seg.wnd, now)
     # "form an ACK segment <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> and send it"; data may go with it.
     c.rcv.ack_soon = True
+    c.handshake.confirm(now, c.config.initial_rto)
+
+
+def timed_out(c: Connection, now: float) -> None:
+    """The deadline has passed: the SYN goes out again, or the ACK of the SYN-ACK, or nothing."""
+    snd, handshake = c.snd, c.handshake
+    if c.state is SYN_SENT or c.state is SYN_RCVD:
+        snd.rtt.back_off()
+        if not handshake.on_timeout(now, snd.rtt.rto):
+            c.end(OSError(errno.ETIMEDOUT, "Connection timed out: no answer to the SYN"))
+    elif snd.wl1 > c.rcv.irs or snd.nxt > snd.iss + 1:
+        # SND.WL1 has moved on from the SYN-ACK: the peer is in ESTABLISHED too. Or something of
+        # ours is on its way: it carries the ACK, and its own timer sees to it that it arrives.
+        handshake.stop()
+    else:
+        # RFC 9293 section 3.8.4: "ACK segments that contain no data are not reliably transmitted by
+        # TCP". If ours was lost, the peer is in SYN-RECEIVED; and if its SYN-ACKs have come to an
+        # end (ours do after `MAX_ANSWERS`), two that wait for each other's first word would do so
+        # for ever. Deviation: so it is the client who asks, as in QUIC, RFC 9002 section 6.2.2.1.
+        # A peer that has nothing to say does not answer; one that has forgotten us sends a RST.
+        c.rcv.ack_now = True
+        handshake.on_repeated(now)
 
 
 def trim_syn(c: Connection, seg: Segment, now: float) -> bool:

@@ -120,15 +120,22 @@ def split_ready(c: Connection) -> None:
     c.rcv.readable = c.rcv.bytes_received = 2
 
 
+def reopen(c: Connection) -> None:
+    """In SYN-SENT again, and the SYN is not repeated."""
+    c.state = State.SYN_SENT
+    c.handshake.stop()
+
+
 SENDER = [
     (set_("state", State.FIN_WAIT_1), "no FIN is queued in FIN-WAIT-1"),
     (set_("state", State.FIN_WAIT_2), "our FIN is not acknowledged in FIN-WAIT-2"),
     (set_("state", State.CLOSE_WAIT), "the peer's FIN is not received in CLOSE-WAIT"),
     (set_("snd.fin_queued", True), "our FIN is queued in ESTABLISHED"),
-    (set_("state", State.SYN_SENT), "SYN-SENT has no deadline"),
+    (reopen, "SYN-SENT has no deadline"),
     (set_("state", State.TIME_WAIT), "TIME-WAIT has no end"),
     (set_("state", State.CLOSED), "CLOSED has a deadline"),
-    (set_("handshake.deadline", NOW), "the handshake goes on in ESTABLISHED"),
+    (set_("handshake.deadline", NOW + 1000), "the handshake goes on in ESTABLISHED"),
+    (set_("handshake.due", True), "the handshake goes on in ESTABLISHED"),
     (set_("last_ack_sent", 2**40), "was acknowledged, beyond RCV.NXT"),
     (set_("snd.una", 2**40), "is beyond SND.NXT"),
     (set_("snd.nxt", more(1)), "is beyond all that was written"),
@@ -160,6 +167,7 @@ SENDER = [
 ]
 
 RECEIVER = [
+    (set_("handshake.deadline", NOW), "the handshake goes on in ESTABLISHED"),
     (set_("rcv.edge", more(-(2**40))), "is beyond its edge"),
     (set_("rcv.readable", more(1)), "bytes are readable, and"),
     (set_("rcv.bytes_read", 2**40), "more was read than came"),

@@ -153,6 +153,7 @@ def test_the_user_timeout_takes_the_place_of_r2(script: Script, seconds: float) 
 
 def test_it_counts_while_data_waits_for_its_acknowledgment_only(script: Script) -> None:
     script.established(mss=1000, config=Config(user_timeout=5))
+    script.inject("< . 1:1(0) ack 1")
     script.advance(1000)
     script.write(b"a")
     script.expect("> P. 1:2(1) ack 1")
@@ -188,9 +189,16 @@ def test_data_of_the_peer_is_no_acknowledgment(script: Script) -> None:
 # -- keepalive -------------------------------------------------------------------------------------
 
 
+def _idle(script: Script, config: Config | None = None) -> None:
+    """Both sides know that they are in ESTABLISHED, and have nothing to say."""
+    script.established(config=config)
+    script.inject("< . 1:1(0) ack 1")
+
+
 def test_keepalive_is_off_by_default(script: Script) -> None:
     """MUST-25: an idle connection lives for ever."""
-    script.established()
+    _idle(script)
+    script.advance(1)
     assert script.connection.next_deadline() == math.inf
     script.advance(10 * 86_400)
     assert script.state is State.ESTABLISHED
@@ -198,14 +206,14 @@ def test_keepalive_is_off_by_default(script: Script) -> None:
 
 def test_an_idle_peer_is_asked_without_data(script: Script) -> None:
     """MUST-26, SHLD-12: SEG.SEQ = SND.NXT-1."""
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     script.expect_at(10, "> . 0:0(0) ack 1")
     script.inject("< . 1:1(0) ack 1")
     script.expect_at(20, "> . 0:0(0) ack 1")
 
 
 def test_a_peer_that_answers_is_asked_for_ever(script: Script) -> None:
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     for n in range(1, 100):
         script.expect_at(10 * n, "> . 0:0(0) ack 1")
         script.inject("< . 1:1(0) ack 1")
@@ -213,7 +221,7 @@ def test_a_peer_that_answers_is_asked_for_ever(script: Script) -> None:
 
 def test_an_answer_to_a_later_probe_is_an_answer(script: Script) -> None:
     """MUST-29: one that is lost means nothing."""
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     for moment in (10, 12, 14):
         script.expect_at(moment, "> . 0:0(0) ack 1")
     script.advance(1)
@@ -224,7 +232,7 @@ def test_an_answer_to_a_later_probe_is_an_answer(script: Script) -> None:
 
 
 def test_after_count_probes_without_an_answer_the_peer_is_dead(script: Script) -> None:
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     for moment in (10, 12, 14):
         script.expect_at(moment, "> . 0:0(0) ack 1")
     script.advance(1.9)
@@ -234,7 +242,7 @@ def test_after_count_probes_without_an_answer_the_peer_is_dead(script: Script) -
 
 
 def test_a_rst_in_answer_to_a_probe_ends_it(script: Script) -> None:
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     script.expect_at(10, "> . 0:0(0) ack 1")
     script.inject("< R 1:1(0)")
     assert script.state is State.CLOSED
@@ -242,7 +250,7 @@ def test_a_rst_in_answer_to_a_probe_ends_it(script: Script) -> None:
 
 
 def test_whatever_the_peer_sends_puts_the_probe_off(script: Script) -> None:
-    script.established(config=KEEPALIVE)
+    _idle(script, KEEPALIVE)
     script.advance(5)
     script.inject("< P. 1:2(1) ack 1")
     script.expect_after(0.04, "> . 1:1(0) ack 2")
@@ -364,7 +372,8 @@ def test_a_timer_that_fires_late_counts_once(script: Script) -> None:
 
 
 def test_an_idle_connection_has_no_deadline(script: Script) -> None:
-    script.established()
+    _idle(script)
+    script.advance(1)  # then the last timer of the handshake finds that all is well
     assert script.connection.next_deadline() == math.inf
     script.write(b"a")
     script.expect("> P. 1:2(1) ack 1")

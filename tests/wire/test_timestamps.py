@@ -182,6 +182,7 @@ def test_an_old_timestamp_does_not_save_a_connection_from_a_rst(script: Script) 
 def test_after_24_days_of_silence_a_timestamp_that_looks_old_is_taken(script: Script) -> None:
     # Section 5.5: the peer's clock may have gone more than half way round.
     script.established(ts=True)
+    script.inject("< . 1:1(0) ack 1")
     script.advance(24 * DAY)
     script.inject(stamped("< P. 1:1001(1000) ack 1", FIRST - 1000))
     script.expect(f"> . 1:1(0) ack 1001 <nop,nop,TS val ... ecr {FIRST - 1000}>")
@@ -189,6 +190,7 @@ def test_after_24_days_of_silence_a_timestamp_that_looks_old_is_taken(script: Sc
 
 def test_within_24_days_it_is_not(script: Script) -> None:
     script.established(ts=True)
+    script.inject("< . 1:1(0) ack 1")
     script.advance(24 * DAY - 1)
     script.inject(stamped("< P. 1:1001(1000) ack 1", FIRST - 1000))
     script.expect("> . 1:1(0) ack 1")

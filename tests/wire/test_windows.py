@@ -97,6 +97,7 @@ def test_a_window_that_is_shut_from_the_start_is_probed_too(script: Script) -> N
 
 def test_without_anything_to_send_a_shut_window_is_not_probed(script: Script) -> None:
     script.established(mss=1000, win=0)
+    script.inject("< . 1:1(0) ack 1")
     script.advance(1000)
 
 

@@ -308,6 +308,8 @@ class Side:
             self._pair.seen.add("tail loss probe")
         if connection.snd.timeouts:
             self._pair.seen.add("retransmission timeout")
+        if connection.handshake.interval > self.config.initial_rto:
+            self._pair.seen.add("the ACK of a SYN-ACK again")
 
     def _transmit(self, datagram: bytes) -> None:
         self._pair.say(self.name, self._watch.sent(datagram), datagram)

@@ -30,6 +30,7 @@ SIGHTINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "narrow": (
         *("a probe of the path", "larger segments", "smaller segments", "network: too large"),
+        *("the ACK of a SYN-ACK again",),
         *("state: CLOSE-WAIT to LAST-ACK", "state: LAST-ACK to CLOSED"),
     ),
     "forsaken": (
