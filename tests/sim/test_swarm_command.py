@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,6 +18,16 @@ from rudp.sim.swarm.pair import Pair
 from rudp.sim.swarm.scenarios import SCENARIOS, fifths
 
 PROGRAM = [sys.executable, "-m", "rudp.sim"]
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """The command turns warnings off for its process, which is that of other tests too."""
+    loggers = [logging.getLogger(name) for name in ("rudp", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def swarm(*arguments: str) -> subprocess.CompletedProcess[str]:
