@@ -102,10 +102,22 @@ def _check_sequence(c: Connection, seg: Segment, now: float) -> bool:
         seg.flags &= ~FIN
         rcv.ack_now = True
         return True
+    if c.state is SYN_RCVD and _is_keepalive(c, seg):
+        # The peer is in ESTABLISHED, and its ACK of our SYN-ACK was lost. As above.
+        seg.seq = rcv.nxt
+        seg.data = b""
+        rcv.ack_now = True
+        return True
     _refuse(c, seg, now)
     if c.state is TIME_WAIT and seg.flags & FIN:
         c.wait_out(now)  # "Acknowledge it, and restart the 2 MSL timeout."
     return False
+
+
+def _is_keepalive(c: Connection, seg: Segment) -> bool:
+    """RFC 9293 section 3.8.4: SEG.SEQ = SND.NXT-1, with or without an octet of garbage."""
+    only_ack = seg.flags & (ACK | SYN | FIN) == ACK
+    return only_ack and seg.seq == c.rcv.nxt - 1 and seg.len <= 1 and seg.ack == c.snd.nxt
 
 
 def _refuse(c: Connection, seg: Segment, now: float) -> None:

@@ -23,6 +23,19 @@ def test_while_both_are_silent_the_ack_is_repeated_for_a_minute(script: Script) 
     assert script.connection.tcp_info().total_retrans == 0
 
 
+@pytest.mark.parametrize("probe", ["< . 0:0(0) ack 1", "< . 0:1(1) ack 1"])
+def test_a_keepalive_probe_in_syn_received_is_the_ack_of_our_syn_ack(
+    script: Script, probe: str
+) -> None:
+    # The peer is in ESTABLISHED and its ACK was lost: RFC 9293 section 3.8.4.
+    script.passive()
+    script.expect("> S. 0:0(0) ack 1")
+    script.inject(probe)
+    script.expect("> . 1:1(0) ack 1")
+    assert script.state is ESTABLISHED
+    assert not script.connection.readable
+
+
 @pytest.mark.parametrize("win", [65535, 0])
 @pytest.mark.parametrize("moment", [0, 0.5, 4])
 def test_it_is_not_repeated_once_the_peer_has_said_something(
