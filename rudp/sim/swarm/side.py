@@ -285,11 +285,6 @@ class Side:
             self._note(event)
         self._check(connection)
         deadline = connection.next_deadline()
-        self._spins = self._spins + 1 if deadline <= simulation.now else 0
-        if self._spins > _MAX_SPINS:
-            raise Violation(
-                f"the deadline of {self.name} stays where it was: {self._pair.describe()}"
-            )
         if deadline < self._deadline:
             self._deadline = deadline
             late = self._pair.random.random() * self._lateness if self._lateness else 0.0
@@ -304,6 +299,11 @@ class Side:
         if connection.next_deadline() <= now:
             connection.handle_timeout(now)
         self._pump()
+        self._spins = self._spins + 1 if connection.next_deadline() <= now else 0
+        if self._spins > _MAX_SPINS:
+            raise Violation(
+                f"the deadline of {self.name} stays where it was: {self._pair.describe()}"
+            )
         if connection.snd.loss.probe.end >= 0:
             self._pair.seen.add("tail loss probe")
         if connection.snd.timeouts:
