@@ -269,8 +269,10 @@ def establish(c: Connection, seg: Segment, wnd: int, now: float) -> None:
         sent_at = -1.0 if c.timestamps is None else c.timestamps.sent_at(seg.ts_ecr, now)
     if sent_at == UNKNOWN:
         pass  # no sample, but no loss either
-    # An echo of an earlier SYN tells how long we waited, not how long the path is.
-    elif sent_at >= handshake.sent_at - TICK:
+    # An echo of an earlier SYN tells how long we waited, not how long the path is. And a peer whose
+    # SYN-ACK, or whose ACK of ours, was lost and came again echoes what the lost one did: what took
+    # an RTO may be the peer's own, and data would wait for seconds where some are lost again.
+    elif sent_at >= handshake.sent_at - TICK and now - sent_at < c.config.initial_rto:
         snd.rtt.sample(now - sent_at)
     else:
         snd.rtt.restart_after_syn_timeout()

@@ -108,6 +108,27 @@ def test_the_connect_timeout_is_kept_to_the_moment(
     assert script.state is CLOSED
 
 
+def test_a_handshake_as_long_as_its_rto_measures_nothing(script: Script) -> None:
+    # The first SYN is lost; and so is the SYN-ACK, which comes again after a second. It echoes the
+    # second SYN, as the one that was lost did.
+    script.active(config=Config(timestamps=True))
+    script.expect("> S 0:0(0)")
+    script.expect_at(1, "> S 0:0(0) <mss 1460,sackOK,TS val 1025000 ecr 0,nop,wscale 8>")
+    script.advance(1.02)
+    script.inject("< S. 0:0(0) ack 1 win 65535 <mss 1000,sackOK,TS val 5 ecr 1025000,nop,wscale 7>")
+    script.expect("> . 1:1(0) ack 1")
+    info = script.connection.tcp_info()
+    assert (info.rtt, info.rto) == (0, 3)
+    script.write(bytes(100))
+    script.expect("> P. 1:101(100) ack 1")
+    script.advance(0.02)
+    script.inject("< . 1:1(0) ack 101 win 512 <nop,nop,TS val 6 ecr 1026020>")
+    script.expect_nothing()
+    info = script.connection.tcp_info()
+    assert info.rtt == pytest.approx(0.02)
+    assert info.rto == 0.2
+
+
 def test_after_a_lost_syn_one_segment_goes_out_with_an_rto_of_three_seconds(
     script: Script,
 ) -> None:
