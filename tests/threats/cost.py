@@ -36,6 +36,8 @@ def steps(act: Callable[[], object]) -> int:
         return trace
 
     before = sys.gettrace()
+    # Python 3.12 looks when tracing begins whether any frame wants to know of single steps.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         act()
