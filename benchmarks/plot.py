@@ -103,8 +103,13 @@ def drawn(
                 f"<rect x='{left}' y='{y}' width='{max(1.0, value * scale):.1f}' height='{BAR}'"
                 f" fill='{colours[name]}'><title>{escape(name)}</title></rect>"
                 f"<text x='{left + value * scale + 4:.1f}' y='{y + 11}' font-size='11'"
-                f" stroke='white' stroke-width='3' paint-order='stroke'>{value:.3g}</text>"
+                f" stroke='white' stroke-width='3' paint-order='stroke'>{short(value)}</text>"
             )
             y += BAR + GAP
         y += GROUP_GAP
     return out
+
+
+def short(value: float) -> str:
+    """Three digits that count, and no exponent."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
