@@ -30,10 +30,6 @@ from rudp.sim.swarm.watch import Violation, Watch
 
 _CLOSED: Final = (State.CLOSED, State.TIME_WAIT)
 _MAX_SPINS: Final = 100
-_FEW: Final = 32
-"""Flights up to which the state is checked after every input."""
-_SELDOM: Final = 16
-"""With more of them, after each of so many."""
 _RETRY: Final = 0.005
 """Seconds until a user who found too much unsent looks again."""
 _SOCKET_BUFFER: Final = 200
@@ -126,7 +122,6 @@ class Side:
         self._inbox: list[bytes] = []
         self._deadline = math.inf
         self._spins = 0
-        self._inputs = 0
         self._numbers = (0, 0, 0, 0)
         self._state = State.CLOSED
         self._recovery = Recovery.OPEN
@@ -361,10 +356,7 @@ class Side:
                 wider = connection.send_mss > self._send_mss
                 self._pair.seen.add("larger segments" if wider else "smaller segments")
             self._send_mss = connection.send_mss
-        # To check much in flight takes long, and it changes little from one input to the next.
-        self._inputs += 1
-        if self._inputs % _SELDOM == 0 or len(snd.board.flights) <= _FEW:
-            check(connection)
+        check(connection)
 
     # The user's part ---------------------------------------------------------------------
 
