@@ -16,6 +16,7 @@ HOT = (
     "rudp/core/*.py",
     "rudp/core/congestion/*.py",
     "rudp/channel.py",
+    "rudp/chunks.py",
     "rudp/datagram_layer.py",
     "rudp/datagrams.py",
     "rudp/deadlines.py",

@@ -63,7 +63,7 @@ QUEUES: Final = (
     Queue("segments that wait to go out", "rudp.core.connection: Connection.out",
           "rudp.core.connection.MAX_ANSWERS", "answers to what proves nothing"),
     # -- of a stream
-    Queue("what a stream's reader holds", "rudp.reader: StreamReader._chunks",
+    Queue("what a stream's reader holds", "rudp.chunks: Chunks._chunks",
           "rudp.transport.PIECE", "bytes, beyond twice the reader's own limit"),
     # -- of an endpoint
     Queue("connections", "rudp.engine: Engine._channels",

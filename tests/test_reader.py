@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rudp import reader as reader_module
-from rudp.reader import ALONE, StreamReader
+from rudp import chunks as chunks_module
+from rudp.chunks import ALONE
+from rudp.reader import StreamReader
 
 if importlib.util.find_spec("test") and importlib.util.find_spec("test.test_asyncio"):
     from test.test_asyncio.test_streams import StreamTests as CPythonStreamTests
@@ -117,15 +118,15 @@ async def test_slices_of_a_chunk_leave_the_rest_of_it_where_it_is() -> None:
     parts = []
     while len(parts) < 1023:
         parts.append(await reader.read(256))
-        assert reader._chunks[0] is chunk
+        assert reader._chunks._chunks[0] is chunk
     parts.append(await reader.readexactly(256))
     assert b"".join(parts) == chunk
-    assert not reader._chunks
+    assert not reader._chunks._chunks
 
 
 async def test_single_bytes_are_gathered_in_few_objects() -> None:
     reader = reader_with(*[b"x"] * (3 * ALONE))
-    assert len(reader._chunks) == 3
+    assert len(reader._chunks._chunks) == 3
     assert await reader.readexactly(3 * ALONE) == b"x" * (3 * ALONE)
 
 
@@ -147,7 +148,7 @@ class CountingBytes(bytes):
 
 @pytest.fixture
 def looked_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
-    monkeypatch.setattr(reader_module, "bytearray", CountingBytearray, raising=False)
+    monkeypatch.setattr(chunks_module, "bytearray", CountingBytearray, raising=False)
     monkeypatch.setattr(CountingBytearray, "looked_at", 0)
 
     def find(self: bytes, sub: bytes, start: int = 0) -> int:
@@ -185,8 +186,7 @@ async def test_lines_of_many_large_chunks_are_found_looking_at_each_byte_twice_a
     for _ in range(64):
         # feed_data() would make plain bytes of them.
         reader._chunks.append(CountingBytes(line * 30 + b"y" * 500))
-        reader._size += 30 * 1000 + 500
-    size = reader._size
+    size = reader._chunks.size
     reader.feed_eof()
     assert sum([len(found) async for found in reader]) == size
     assert looked_at() <= 2 * size
@@ -196,7 +196,7 @@ async def test_readexactly_over_chunks_takes_whole_chunks_and_a_part_of_the_last
     first, second = b"a" * ALONE, b"b" * ALONE
     reader = reader_with(first, second)
     assert await reader.readexactly(ALONE + 10) == first + b"b" * 10
-    assert reader._chunks[0] is second
+    assert reader._chunks._chunks[0] is second
     assert await reader.readexactly(ALONE - 10) == b"b" * (ALONE - 10)
 
 
