@@ -326,9 +326,8 @@ class Engine(asyncio.DatagramProtocol):
                 self._on_event(channel, events.pop(0))
             if connection.ack_due:
                 self._transmit(channel, now, more)  # reading has opened the window
-        transport = channel.transport
-        if transport is not None and transport.protocol_paused:
-            transport.resume_protocol()
+        if channel.protocol_paused and channel.transport is not None:
+            channel.transport.resume_protocol()
         if connection.state is TIME_WAIT:
             self._enter_time_wait(channel, now)
         deadline = connection.next_deadline()
@@ -382,11 +381,9 @@ class Engine(asyncio.DatagramProtocol):
         channel.connection.abort("internal error", internal_error(exc))
 
     def _on_event(self, channel: Channel, event: Event) -> None:
-        transport = channel.transport
         if event is Event.READABLE or event is Event.EOF:
             channel.last_output = -math.inf  # an answer shall not wait
-            if transport is not None:
-                transport.deliver()
+            channel.deliver()
         elif event is Event.ESTABLISHED:
             self._on_established(channel)
         elif event is Event.RELEASED:

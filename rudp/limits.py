@@ -64,7 +64,7 @@ QUEUES: Final = (
           "rudp.core.connection.MAX_ANSWERS", "answers to what proves nothing"),
     # -- of a stream
     Queue("what a stream's reader holds", "rudp.chunks: Chunks._chunks",
-          "rudp.transport.PIECE", "bytes, beyond twice the reader's own limit"),
+          "rudp.channel.PIECE", "bytes, beyond twice the reader's own limit"),
     # -- of an endpoint
     Queue("connections", "rudp.engine: Engine._channels",
           "Config.max_connections", "connections; half open, Config.backlog for each listener"),

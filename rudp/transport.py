@@ -20,17 +20,15 @@ from asyncio import constants
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from rudp.channel import PIECE, Channel
+
 if TYPE_CHECKING:
-    from rudp.channel import Channel
     from rudp.engine import Engine
 
 logger = logging.getLogger("rudp")
 
 HIGH_WATER: Final = 65536
 """Unsent bytes above which `pause_writing` is called; asyncio's default."""
-
-PIECE: Final = 262144
-"""Most bytes that one `data_received` gets."""
 
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
@@ -58,7 +56,6 @@ class Transport(asyncio.Transport):
         self._channel = channel
         self._connection = channel.connection
         self._loop = engine.loop
-        self._context = context
         self._on_lost = on_lost
         self._closing = False
         self._started = False
@@ -68,12 +65,12 @@ class Transport(asyncio.Transport):
         self._ending = False  # it has ended, but a paused reader has not got all that came before
         self._error: BaseException | None = None
         self._writes_in_vain = 0
-        self.protocol_paused = False
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
         self._view = SocketView(engine, channel)
-        self.set_protocol(protocol)
         channel.transport = self
+        channel.context = context
+        self.set_protocol(protocol)
 
     # -- BaseTransport ---------------------------------------------------------------------------
 
@@ -98,6 +95,7 @@ class Transport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        self._set_feed()
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return self._protocol
@@ -115,7 +113,7 @@ class Transport(asyncio.Transport):
             self._end()
         if self._closing:
             return
-        self._closing = True
+        self._begin_closing()
         self._connection.close()
         self._engine.output(self._channel)
 
@@ -125,7 +123,7 @@ class Transport(asyncio.Transport):
             self._end()
         if self._lost:
             return
-        self._closing = True
+        self._begin_closing()
         self._connection.abort(reason)
         self._engine.output(self._channel)
 
@@ -133,10 +131,14 @@ class Transport(asyncio.Transport):
         """asyncio.sslproto calls this: end at once, and let `connection_lost` have `exc`."""
         if self._lost:
             return
-        self._closing = True
+        self._begin_closing()
         self._error = exc
         self._connection.abort()
         self._engine.output(self._channel)
+
+    def _begin_closing(self) -> None:
+        self._closing = True
+        self._set_feed()
 
     # -- WriteTransport --------------------------------------------------------------------------
 
@@ -160,9 +162,11 @@ class Transport(asyncio.Transport):
             if self._writes_in_vain == LOG_AFTER:
                 logger.warning("write() to a connection that was closed or lost")
             return
-        self._connection.write(data if type(data) is bytes else bytes(data))
-        self._engine.output(self._channel)
-        self._pause_protocol()
+        connection, channel = self._connection, self._channel
+        connection.write(data if type(data) is bytes else bytes(data))
+        self._engine.output(channel)
+        if connection.unsent > self._high and not channel.protocol_paused:
+            self._pause_protocol()
 
     def write_eof(self) -> None:
         """Send a FIN after what was written: the peer reads EOF. Reading goes on. Idempotent."""
@@ -190,12 +194,11 @@ class Transport(asyncio.Transport):
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
-        self._pause_protocol()
+        if self._connection.unsent > high and not self._channel.protocol_paused:
+            self._pause_protocol()
 
     def _pause_protocol(self) -> None:
-        if self.protocol_paused or self._connection.unsent <= self._high:
-            return
-        self.protocol_paused = True
+        self._channel.protocol_paused = True
         self._tell("pause_writing")
 
     def resume_protocol(self) -> None:
@@ -208,8 +211,9 @@ class Transport(asyncio.Transport):
         self._resume_soon()
 
     def _resume_soon(self) -> None:
-        if self.protocol_paused and not self._lost and self._connection.unsent <= self._low:
-            self.protocol_paused = False
+        paused = self._channel.protocol_paused and not self._lost
+        if paused and self._connection.unsent <= self._low:
+            self._channel.protocol_paused = False
             self._tell("resume_writing")
 
     def _tell(self, name: str) -> None:
@@ -230,11 +234,13 @@ class Transport(asyncio.Transport):
         """Deliver nothing more. Bytes stay in the receive buffer, and the window closes."""
         if not self._closing:
             self._paused = True
+            self._set_feed()
 
     def resume_reading(self) -> None:
         if not self._paused or (self._closing and not self._ending):
             return
         self._paused = False
+        self._set_feed()
         self._loop.call_soon(self._deliver_soon)
 
     def _deliver_soon(self) -> None:
@@ -262,6 +268,11 @@ class Transport(asyncio.Transport):
     def _can_deliver(self) -> bool:
         return self._started and not self._paused and (not self._closing or self._ending)
 
+    def _set_feed(self) -> None:
+        """Have the channel give what arrives to the protocol itself, while it wants any."""
+        plain = self._started and not self._paused and not self._closing and not self._buffered
+        self._channel.feed = getattr(self._protocol, "data_received", None) if plain else None
+
     def _fill_buffer(self) -> None:
         """BufferedProtocol: the protocol gives the buffer."""
         buffer = self._call("get_buffer", -1)
@@ -269,7 +280,7 @@ class Transport(asyncio.Transport):
             return  # get_buffer() failed
         view = memoryview(buffer).cast("B")
         if not len(view):
-            self._fail(RuntimeError("get_buffer() returned an empty buffer"))
+            self.fail(RuntimeError("get_buffer() returned an empty buffer"))
             return
         data = self._connection.read(len(view))
         view[: len(data)] = data
@@ -281,6 +292,7 @@ class Transport(asyncio.Transport):
         """From the loop: `connection_made`, then what has arrived so far."""
         self._call("connection_made", self)
         self._started = True
+        self._set_feed()
         self._deliver_soon()
 
     def release(self, error: BaseException | None) -> None:
@@ -292,7 +304,7 @@ class Transport(asyncio.Transport):
             return
         self._error = self._error or error
         self._ending = self._paused and not self._closing and self._connection.readable > 0
-        self._closing = True
+        self._begin_closing()
         if not self._ending:
             self._end()
 
@@ -306,7 +318,8 @@ class Transport(asyncio.Transport):
             self._loop.call_soon(self._connection_lost)  # connection_made is on its way
             return
         try:
-            self._context.run(self._protocol.connection_lost, cast("Exception | None", self._error))
+            error = cast("Exception | None", self._error)
+            self._channel.context.run(self._protocol.connection_lost, error)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -320,14 +333,14 @@ class Transport(asyncio.Transport):
         """Call the protocol in its own context. What it raises ends the connection, not the
         loop."""
         try:
-            return self._context.run(getattr(self._protocol, name), *args)
+            return self._channel.context.run(getattr(self._protocol, name), *args)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self._fail(exc, name)
+            self.fail(exc, name)
             return None
 
-    def _fail(self, exc: BaseException, name: str = "get_buffer") -> None:
+    def fail(self, exc: BaseException, name: str = "get_buffer") -> None:
         self._report(exc, name)
         self._force_close(exc)
 

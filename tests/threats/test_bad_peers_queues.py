@@ -11,6 +11,7 @@ import pytest
 
 import rudp
 from rudp import routes
+from rudp.channel import PIECE
 from rudp.core.connection import MAX_ANSWERS, open_active, open_passive
 from rudp.core.pmtud import PathMtu
 from rudp.core.segment import ACK, SYN, Segment
@@ -18,7 +19,6 @@ from rudp.datagram_layer import NOBODY
 from rudp.datagrams import MAX_GSO_REFUSALS, Datagrams, open_datagrams
 from rudp.local_addresses import MAX_PEERS, LocalAddresses
 from rudp.sockets import bind_socket
-from rudp.transport import PIECE
 from tests import peers
 from tests.peers import HOST, Accepted, closed
 from tests.threats.flooding import FIRST, Server
@@ -72,7 +72,7 @@ async def test_threat_15_a_stream_that_nobody_reads_holds_what_it_may() -> None:
     transport: Any = ours[1].transport
     await until(lambda: transport._connection.readable > (1 << 16) - 5000)
     reader: Any = ours[0]
-    assert reader._size <= 2 * 4096 + PIECE
+    assert reader._chunks.size <= 2 * 4096 + PIECE
     assert transport._connection.readable <= 1 << 16
     stream[1].transport.abort()
     ours[1].transport.abort()
