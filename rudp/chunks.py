@@ -60,7 +60,7 @@ class Chunks:
         if not chunks:
             return 0
         total = len(chunks[0]) - self._offset
-        if total >= ALONE:
+        if total >= ALONE or len(chunks) == 1:
             return min(total, n)
         for chunk in islice(chunks, 1, None):
             # A large chunk is left for a read of its own, where that read would get it whole.

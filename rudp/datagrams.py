@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .datagram_layer import NOBODY, DatagramLayer, Receiver
 from .ecn import ecn_field
@@ -45,51 +45,53 @@ __all__ = [
 
 logger = logging.getLogger("rudp")
 
-MAX_DATAGRAM = 65536
+MAX_DATAGRAM: Final = 65536
 """Bytes of buffer for one read: more than any UDP payload, alone or joined by GRO."""
 
-READ_BUDGET = 64
-BYTE_BUDGET = 1024 * 1024
-MIN_COST = 1024
+READ_BUDGET: Final = 64
+BYTE_BUDGET: Final = 1024 * 1024
+MIN_COST: Final = 1024
 """One wake-up makes at most READ_BUDGET system calls and takes in about BYTE_BUDGET bytes. A
 datagram counts for no less than MIN_COST: with GRO one read may hand out 64 tiny ones, and the work
 is per datagram."""
 
-KEPT_MEMORY = 4 * BYTE_BUDGET
+KEPT_MEMORY: Final = 4 * BYTE_BUDGET
 """What a wake-up takes in is allocated twice, as it came and without its headers, and freed a
 moment later. glibc hands free memory at the top of the heap back to the system from 128 KiB on, and
 the next wake-up has it made and cleared again, page by page, which costs as much as all else
 that is done with it. Once a block of this size has been allocated and freed, glibc keeps up to
 twice as much (mallopt(3), "dynamic mmap threshold"); elsewhere that does nothing."""
 
-LOOK_AGAIN = 8
+LOOK_AGAIN: Final = 32
 """To find nothing costs as much as to read a datagram. Where nothing was left the last time, a
 wake-up reads just once, and each LOOK_AGAINth looks for more; the loop wakes us again if there
 is."""
 
 # Linux, include/uapi/linux/udp.h. Python's socket module has no names for them.
-SOL_UDP = 17
-UDP_SEGMENT = 103
-UDP_GRO = 104
-MAX_GSO_SEGMENTS = 64
-MAX_GSO_BYTES = 65507
+SOL_UDP: Final = 17
+UDP_SEGMENT: Final = 103
+UDP_GRO: Final = 104
+MAX_GSO_SEGMENTS: Final = 64
+MAX_GSO_BYTES: Final = 65507
 """An IPv4 packet has at most 65535 bytes, 20 of them IP header and 8 UDP header. IPv6 takes 20
 more."""
 
-_MSG_TRUNC = int(getattr(socket, "MSG_TRUNC", 0))  # as an enum it costs more than the whole test
-_SEGMENT_SIZE = struct.Struct("=H")
-_GRO_SIZE = struct.Struct("=i")
-_GRO_SPACE = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
+# As enums they would cost more than the whole test.
+_MSG_TRUNC: Final = int(getattr(socket, "MSG_TRUNC", 0))
+_SEGMENT_SIZE: Final = struct.Struct("=H")
+_GRO_SIZE: Final = struct.Struct("=i")
+_GRO_SPACE: Final = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 # Linux, include/uapi/asm-generic/socket.h: datagrams that found the receive buffer full are told
 # of with those that come after them.
-SO_RXQ_OVFL = 40
-_DROPS = struct.Struct("=I")
+SO_RXQ_OVFL: Final = 40
+_SOL_SOCKET: Final = int(socket.SOL_SOCKET)
+_DROPS: Final = struct.Struct("=I")
 
 _hinted = False  # that the receive buffers are too small has been said once
 _keeps_memory = False  # the allocator has been told once
 
-MAX_GSO_REFUSALS = 1024
+MAX_GSO_REFUSALS: Final = 1024
 """How many destinations are remembered as unable to take GSO. Forgetting one costs one refused
 call."""
 
@@ -239,7 +241,7 @@ class Datagrams(DatagramLayer):
                 (size,) = _GRO_SIZE.unpack(value)
             elif self._field is not None and self._field.is_ce(kind, value):
                 datagrams = self._marked
-            elif level == socket.SOL_SOCKET and kind == SO_RXQ_OVFL:
+            elif level == _SOL_SOCKET and kind == SO_RXQ_OVFL:
                 self._hint()
             elif self._locals is not None:
                 self._locals.note(addr, level, kind, value)
@@ -293,10 +295,9 @@ class Datagrams(DatagramLayer):
         addr: Address | None,
         fields: Ancillary,
     ) -> int:
-        sendmsg = self.sock.sendmsg
         for index in range(start, end):
             try:
-                sendmsg(pairs[index], fields, 0, addr)
+                self.sock.sendmsg(pairs[index], fields, 0, addr)
             except BlockingIOError:
                 return index
             except OSError as exc:

@@ -175,16 +175,22 @@ class Engine(asyncio.DatagramProtocol):
 
         `ce`: routers have marked them (RFC 3168 section 5).
         """
-        peers: dict[Address, list[bytes]] = {}
-        for data, addr in datagrams:
-            peers.setdefault(addr, []).append(data)
-        for addr, batch in peers.items():
-            # What is no segment is discarded without a word: an answer could start a loop.
-            for segment in codec.coalesce(batch)[0]:
-                if ce:
-                    segment.ecn = CE
-                self.receive(segment, addr, now)
+        if len(datagrams) == 1:
+            self._batch_arrives([datagrams[0][0]], datagrams[0][1], now, ce)
+        else:
+            peers: dict[Address, list[bytes]] = {}
+            for data, addr in datagrams:
+                peers.setdefault(addr, []).append(data)
+            for addr, batch in peers.items():
+                self._batch_arrives(batch, addr, now, ce)
         self._pump_touched(now, more=True)
+
+    def _batch_arrives(self, batch: list[bytes], addr: Address, now: float, ce: bool) -> None:
+        # What is no segment is discarded without a word: an answer could start a loop.
+        for segment in codec.coalesce(batch)[0]:
+            if ce:
+                segment.ecn = CE
+            self.receive(segment, addr, now)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """A single datagram, as a plain `asyncio.DatagramProtocol` gets it."""

@@ -57,9 +57,10 @@ _TIMESTAMPS: Final = 8
 
 # nop, nop, timestamps: all the options that nearly all segments have (RFC 7323 appendix A).
 _ONLY_TIMESTAMPS: Final = bytes((_NOP, _NOP, _TIMESTAMPS, 10))
-_ONLY_TIMESTAMPS_WORD: Final = int.from_bytes(_ONLY_TIMESTAMPS, "big")
+_OFFSET_WITH_TIMESTAMPS: Final = (HEADER + 12) << 10  # where the data offset stands in 16 bits
 
-_timestamped = Struct(">HHIIBBHIIII")  # a whole header whose only option is timestamps
+# A whole header whose only option is timestamps: data offset and flags are one number.
+_timestamped = Struct(">HHIIHH4x4sII")
 _fixed = Struct(">HHIIBBH4x")  # the last four bytes are the checksum and the urgent pointer
 _edges = Struct(">II")  # a SACK block, and the two values of the timestamps option as well
 
@@ -175,11 +176,11 @@ def _decode_header(datagram: bytes, offset: int) -> Segment:
     """The segment without its data."""
     if offset == HEADER + 12:
         # Nearly every segment of a connection looks like this.
-        src_port, dst_port, seq, ack, _, flags, wnd, _, options, value, echo = (
-            _timestamped.unpack_from(datagram)
+        src_port, dst_port, seq, ack, flags, wnd, options, value, echo = _timestamped.unpack_from(
+            datagram
         )
-        if options == _ONLY_TIMESTAMPS_WORD:
-            segment = Segment(src_port, dst_port, seq, ack, flags, wnd)
+        if options == _ONLY_TIMESTAMPS:
+            segment = Segment(src_port, dst_port, seq, ack, flags & 0xFF, wnd)
             segment.ts_val = value
             segment.ts_ecr = echo
             return segment
@@ -270,11 +271,9 @@ def split(segment: Segment, mss: int) -> list[tuple[bytes, Buffer]]:
             segment.dst_port,
             seq & MASK,
             segment.ack & MASK,
-            (HEADER + 12) << 2,
-            flags,
+            _OFFSET_WITH_TIMESTAMPS | flags,
             segment.wnd,
-            0,
-            _ONLY_TIMESTAMPS_WORD,
+            _ONLY_TIMESTAMPS,
             segment.ts_val & MASK,
             segment.ts_ecr & MASK,
         )

@@ -453,9 +453,11 @@ def open_active(
     `path_mss`: how much of `mss` the path is known to carry, if the rest is to be found out by
     probes (`pmtud`); 0: no probes. `ecn`: it gives access to the ECN field of the IP header.
     """
-    ports = (local_port, peer_port)
-    path = (mss, ts_offset, default_mss, socket_buffer, path_mss)
-    connection = Connection(config, *ports, iss, now, *path, ecn, passive=False)
+    # By position: compiled, that is a call of C.
+    connection = Connection(
+        config, local_port, peer_port, iss, now, mss, ts_offset, default_mss, socket_buffer,
+        path_mss, ecn, False,
+    )  # fmt: skip
     connection.set_state(SYN_SENT)
     connection.handshake.begin(now, connection.snd.rtt.rto)
     return connection
@@ -475,9 +477,10 @@ def open_passive(
     ecn: bool = False,
 ) -> Connection:
     """A listener got `syn`: a connection in SYN-RECEIVED, its SYN-ACK due. See `open_active`."""
-    ports = (syn.dst_port, syn.src_port)
-    path = (mss, ts_offset, default_mss, socket_buffer, path_mss)
-    connection = Connection(config, *ports, iss, now, *path, ecn, passive=True)
+    connection = Connection(
+        config, syn.dst_port, syn.src_port, iss, now, mss, ts_offset, default_mss, socket_buffer,
+        path_mss, ecn, True,
+    )  # fmt: skip
     connection.segs_in = 1
     handshake.accept_syn(connection, syn, now)
     return connection

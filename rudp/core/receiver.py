@@ -159,10 +159,11 @@ class Receiver:
         owed = self.mss
         if self.bytes_received >= QUICK_SEGMENTS * owed:
             owed *= 2
-        if self._unacked >= owed or not self.config.delayed_ack:
+        delay = self.config.delayed_ack
+        if self._unacked >= owed or not delay:
             self.ack_now = True
         elif self.ack_deadline == math.inf:
-            self.ack_deadline = now + self.config.delayed_ack
+            self.ack_deadline = now + delay
 
     def _queue(self, data: bytes) -> None:
         """`data` can be read. Small pieces that wait are joined: see `reassembly.JOIN`."""
