@@ -21,7 +21,6 @@ does with all of them: a peer that sends single bytes must not make us hold an o
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import islice
 from typing import SupportsIndex
@@ -32,9 +31,6 @@ Separator = bytes | bytearray | memoryview
 
 #: From this size on, handing a chunk over costs less than copying it does.
 ALONE = 16 * 1024
-
-#: The queue of a reader that never got anything: idle connections shall be small, a deque is not.
-_NOTHING: deque[bytes | bytearray] = deque()
 
 
 class StreamReader(asyncio.StreamReader):
@@ -48,7 +44,7 @@ class StreamReader(asyncio.StreamReader):
 
     # There is no __init__ here: asyncio's own begins with an empty `_buffer`, which makes the queue
     # (see the setter), and the warnings it gives on behalf of its caller then point at the caller.
-    _chunks: deque[bytes | bytearray]
+    _chunks: list[bytes | bytearray]  # a few; and a deque is large, also if it is empty
     _offset: int
     _size: int
     # What asyncio's class keeps, and this one goes on using.
@@ -191,7 +187,7 @@ class StreamReader(asyncio.StreamReader):
 
     @_buffer.setter
     def _buffer(self, data: Iterable[SupportsIndex]) -> None:
-        self._chunks = _NOTHING
+        self._chunks = []
         self._offset = 0
         self._size = 0
         if data:
@@ -206,8 +202,6 @@ class StreamReader(asyncio.StreamReader):
     def _append(self, chunk: bytes) -> None:
         chunks = self._chunks
         self._size += len(chunk)
-        if chunks is _NOTHING:
-            chunks = self._chunks = deque()
         if not chunks or len(chunk) >= ALONE or len(chunks[-1]) >= ALONE:
             chunks.append(chunk)
             return
@@ -244,7 +238,7 @@ class StreamReader(asyncio.StreamReader):
                 self._offset = end
                 return first[start:end]
             if end == len(first):
-                chunks.popleft()
+                chunks.pop(0)
                 self._offset = 0
                 return first[start:] if start else first
         pieces = []
@@ -254,7 +248,7 @@ class StreamReader(asyncio.StreamReader):
             n -= end - start
             pieces.append(memoryview(first)[start:end])
             if end == len(first):
-                chunks.popleft()
+                chunks.pop(0)
                 self._offset = 0
             else:
                 self._offset = end
