@@ -30,7 +30,7 @@ async def streams_over(
     """The streams of the connection that `create` makes for a protocol factory."""
     loop = asyncio.get_running_loop()
     reader = StreamReader(limit=limit, loop=loop)
-    transport, protocol = await create(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    transport, protocol = await create(lambda: _protocol(reader, None, loop))
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -72,6 +72,15 @@ def streams_served_by(
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = StreamReader(limit=limit, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+        return _protocol(reader, connected, loop)
 
     return factory
+
+
+def _protocol(
+    reader: StreamReader, connected: ClientCallback | None, loop: asyncio.AbstractEventLoop
+) -> asyncio.StreamReaderProtocol:
+    protocol = asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+    # asyncio makes a deque here, for the tasks that wait in drain(): 760 bytes, also if none does.
+    protocol._drain_waiters = []  # type: ignore[attr-defined]
+    return protocol

@@ -17,7 +17,8 @@ import logging
 import socket
 import warnings
 from asyncio import constants
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
@@ -34,12 +35,21 @@ PIECE: Final = 262144
 
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
+_NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What asyncio's base class would have a dict of its own for."""
+
 LOG_AFTER: Final = 5
 """Writes into a connection that has ended before a warning is logged, as in asyncio."""
 
 
 class Transport(asyncio.Transport):
     """One rudp connection. Made by `create_connection` and `create_server`."""
+
+    __slots__ = (
+        "__dict__", "__weakref__", "_buffered", "_channel", "_closing", "_connection", "_context",
+        "_ending", "_engine", "_eof_told", "_error", "_high", "_loop", "_lost", "_low", "_on_lost",
+        "_paused", "_protocol", "_started", "_writes_in_vain", "protocol_paused",
+    )  # fmt: skip
 
     # asyncio's start_tls() and sendfile() look for these; the latter needs a file descriptor.
     _start_tls_compatible = True
@@ -53,7 +63,7 @@ class Transport(asyncio.Transport):
         context: contextvars.Context,
         on_lost: Callable[[Transport], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(_NO_EXTRA)
         self._engine = engine
         self._channel = channel
         self._connection = channel.connection
@@ -71,7 +81,6 @@ class Transport(asyncio.Transport):
         self.protocol_paused = False
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
-        self._view = SocketView(engine, channel)
         self.set_protocol(protocol)
         channel.transport = self
 
@@ -84,16 +93,19 @@ class Transport(asyncio.Transport):
         if name == "tcp_info":
             return self._connection.tcp_info()
         if name == "socket":
-            return self._view
+            return self._view()
         if name == "peername":
-            return self._view.getpeername()
+            return self._view().getpeername()
         if name == "sockname":
-            return self._view.getsockname()
+            return self._view().getsockname()
         if name == "udp_peername":
             return self._channel.addr
         if name == "udp_sockname":
             return self._engine.datagrams.sockname
         return default
+
+    def _view(self) -> SocketView:
+        return SocketView(self._engine, self._channel)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -348,7 +360,8 @@ class Transport(asyncio.Transport):
 
     def __repr__(self) -> str:
         state = self._connection.state.value
-        return f"<{type(self).__name__} {self._view.getsockname()} {state} to {self._channel.addr}>"
+        here, there = self._view().getsockname(), self._channel.addr
+        return f"<{type(self).__name__} {here} {state} to {there}>"
 
 
 class _NoProtocol(asyncio.Protocol):
@@ -363,6 +376,8 @@ class SocketView:
 
     It says that it is a TCP socket, since that is how it behaves and what libraries test for.
     """
+
+    __slots__ = ("_channel", "_engine")
 
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
