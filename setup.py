@@ -27,9 +27,9 @@ HOT = (
     "rudp/time_waits.py",
 )
 # Not these: they are dataclasses that users make, vary and print, where mypyc's differ from
-# Python's. Nor rudp/transport.py: as mypyc lays objects out, a subclass of asyncio.Transport has
-# its own fields where the base class has `_extra`.
-INTERPRETED = ("__init__.py", "config.py", "subclassing.py", "tcp_info.py")
+# Python's; dormant.py has subclasses of pickle's classes. Nor rudp/transport.py: as mypyc lays
+# objects out, a subclass of asyncio.Transport has its own fields where the base class has `_extra`.
+INTERPRETED = ("__init__.py", "config.py", "dormant.py", "subclassing.py", "tcp_info.py")
 
 MYPY = "mypy>=1.15"
 
