@@ -19,6 +19,7 @@ HOT = (
     "rudp/datagram_layer.py",
     "rudp/datagrams.py",
     "rudp/deadlines.py",
+    "rudp/dormancy.py",
     "rudp/ecn.py",
     "rudp/engine.py",
     "rudp/local_addresses.py",

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rudp.core.connection import Connection
+from rudp.core.dormant import pack, unpack
 from rudp.datagrams import Address
 
 if TYPE_CHECKING:
+    from rudp.dormancy import Dormancy
     from rudp.transport import Transport
 
 Key = tuple[Address, int, int]
@@ -19,23 +21,39 @@ own."""
 
 
 class Channel:
-    """A connection as the endpoint knows it, and whom it concerns."""
+    """A connection as the endpoint knows it, and whom it concerns.
+
+    A connection at rest may be *dormant*: there is only what it was packed into. Whoever uses it
+    asks for `connection`, which wakes it up, or, where each message comes by, for `awake or
+    connection`, which is the same and saves a call. Whoever only wants to know something asks
+    for `view()`.
+    """
 
     __slots__ = (
+        "_config",
+        "_dormancy",
+        "_packed",
         "addr",
         "armed",
-        "connection",
+        "asleep_since",
+        "awake",
         "finished",
         "key",
         "last_output",
         "listener",
+        "rest",
         "touched",
         "transport",
         "waiter",
     )
 
     def __init__(self, connection: Connection, addr: Address) -> None:
-        self.connection = connection
+        self.awake: Connection | None = connection  # None: it is dormant
+        self._packed = b""  # if it is
+        self._dormancy: Dormancy | None = None  # which has put it to sleep
+        self._config = connection.config
+        self.asleep_since = -math.inf
+        self.rest = 0.0  # seconds of it that have to come before sleep, if more than usual
         self.addr = addr
         self.key: Key = (addr, connection.local_port, connection.peer_port)
         self.transport: Transport | None = None
@@ -45,6 +63,29 @@ class Channel:
         self.armed = math.inf  # the earliest moment that the endpoint's heap has for it
         self.touched = False  # it will be pumped before the loop's turn ends
         self.last_output = -math.inf
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, awake."""
+        connection = self.awake
+        if connection is None:
+            connection = self.awake = unpack(self._packed, self._config)
+            self._packed = b""
+            assert self._dormancy is not None
+            self._dormancy.woken(self)
+        return connection
+
+    def view(self) -> Connection:
+        """The connection as it is, to be looked at and not touched: it may be a copy."""
+        return self.awake or unpack(self._packed, self._config)
+
+    def sleep(self, dormancy: Dormancy, now: float) -> None:
+        """Become dormant. The connection has to be at rest, and nobody may hold on to it."""
+        assert self.awake is not None
+        self._packed = pack(self.awake)
+        self.asleep_since = now
+        self._dormancy = dormancy
+        self.awake = None
 
 
 class Listener:

@@ -46,9 +46,9 @@ class Transport(asyncio.Transport):
     """One rudp connection. Made by `create_connection` and `create_server`."""
 
     __slots__ = (
-        "__dict__", "__weakref__", "_buffered", "_channel", "_closing", "_connection", "_context",
-        "_ending", "_engine", "_eof_told", "_error", "_high", "_loop", "_lost", "_low", "_on_lost",
-        "_paused", "_protocol", "_started", "_writes_in_vain", "protocol_paused",
+        "__dict__", "__weakref__", "_buffered", "_channel", "_closing", "_context", "_ending",
+        "_engine", "_eof_told", "_error", "_high", "_loop", "_lost", "_low", "_on_lost", "_paused",
+        "_protocol", "_started", "_writes_in_vain", "protocol_paused",
     )  # fmt: skip
 
     # asyncio's start_tls() and sendfile() look for these; the latter needs a file descriptor.
@@ -66,7 +66,6 @@ class Transport(asyncio.Transport):
         super().__init__(_NO_EXTRA)
         self._engine = engine
         self._channel = channel
-        self._connection = channel.connection
         self._loop = engine.loop
         self._context = context
         self._on_lost = on_lost
@@ -91,7 +90,7 @@ class Transport(asyncio.Transport):
         outer ones), `socket` (a small view of the connection) and `tcp_info` (a fresh
         `rudp.TcpInfo`)."""
         if name == "tcp_info":
-            return self._connection.tcp_info()
+            return self._channel.view().tcp_info()
         if name == "socket":
             return self._view()
         if name == "peername":
@@ -128,7 +127,7 @@ class Transport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        self._connection.close()
+        self._channel.connection.close()
         self._engine.output(self._channel)
 
     def abort(self, reason: str = "") -> None:
@@ -138,7 +137,7 @@ class Transport(asyncio.Transport):
         if self._lost:
             return
         self._closing = True
-        self._connection.abort(reason)
+        self._channel.connection.abort(reason)
         self._engine.output(self._channel)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -147,7 +146,7 @@ class Transport(asyncio.Transport):
             return
         self._closing = True
         self._error = exc
-        self._connection.abort()
+        self._channel.connection.abort()
         self._engine.output(self._channel)
 
     # -- WriteTransport --------------------------------------------------------------------------
@@ -163,7 +162,8 @@ class Transport(asyncio.Transport):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
-        if self._connection.snd.fin_queued and not self._closing:
+        connection = self._channel.awake or self._channel.connection
+        if connection.snd.fin_queued and not self._closing:
             raise RuntimeError("Cannot call write() after write_eof()")
         if not data:
             return
@@ -172,7 +172,7 @@ class Transport(asyncio.Transport):
             if self._writes_in_vain == LOG_AFTER:
                 logger.warning("write() to a connection that was closed or lost")
             return
-        self._connection.write(data if type(data) is bytes else bytes(data))
+        connection.write(data if type(data) is bytes else bytes(data))
         self._engine.output(self._channel)
         self._pause_protocol()
 
@@ -180,7 +180,7 @@ class Transport(asyncio.Transport):
         """Send a FIN after what was written: the peer reads EOF. Reading goes on. Idempotent."""
         if self._closing:
             return
-        self._connection.write_eof()
+        self._channel.connection.write_eof()
         self._engine.output(self._channel)
 
     def can_write_eof(self) -> bool:
@@ -188,7 +188,8 @@ class Transport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes not sent yet. What is in flight does not count: it would cap the throughput."""
-        return self._connection.unsent
+        connection = self._channel.awake
+        return 0 if connection is None else connection.unsent
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._low, self._high
@@ -205,14 +206,15 @@ class Transport(asyncio.Transport):
         self._pause_protocol()
 
     def _pause_protocol(self) -> None:
-        if self.protocol_paused or self._connection.unsent <= self._high:
+        connection = self._channel.awake
+        if self.protocol_paused or connection is None or connection.unsent <= self._high:
             return
         self.protocol_paused = True
         self._tell("pause_writing")
 
     def resume_protocol(self) -> None:
         """The protocol is paused: call `resume_writing` if there is room again."""
-        if self._lost or self._connection.unsent > self._low:
+        if self._lost or self.get_write_buffer_size() > self._low:
             return
         if not self._engine.pumping:
             self._loop.call_soon(self._resume_soon)
@@ -220,7 +222,7 @@ class Transport(asyncio.Transport):
         self._resume_soon()
 
     def _resume_soon(self) -> None:
-        if self.protocol_paused and not self._lost and self._connection.unsent <= self._low:
+        if self.protocol_paused and not self._lost and self.get_write_buffer_size() <= self._low:
             self.protocol_paused = False
             self._tell("resume_writing")
 
@@ -251,14 +253,15 @@ class Transport(asyncio.Transport):
 
     def _deliver_soon(self) -> None:
         self.deliver()
-        if self._ending and not self._connection.readable:
+        connection = self._channel.view()
+        if self._ending and not connection.readable:
             self._end()
-        if self._connection.ack_due:
+        if connection.ack_due:
             self._engine.output(self._channel)
 
     def deliver(self) -> None:
         """Hand over what has arrived, and the EOF after it, unless reading is paused."""
-        connection = self._connection
+        connection = self._channel.awake or self._channel.view()
         while connection.readable and self._can_deliver():
             if self._buffered:
                 self._fill_buffer()
@@ -283,7 +286,7 @@ class Transport(asyncio.Transport):
         if not len(view):
             self._fail(RuntimeError("get_buffer() returned an empty buffer"))
             return
-        data = self._connection.read(len(view))
+        data = self._channel.connection.read(len(view))
         view[: len(data)] = data
         self._call("buffer_updated", len(data))
 
@@ -303,7 +306,7 @@ class Transport(asyncio.Transport):
         if self._lost:
             return
         self._error = self._error or error
-        self._ending = self._paused and not self._closing and self._connection.readable > 0
+        self._ending = self._paused and not self._closing and self._channel.view().readable > 0
         self._closing = True
         if not self._ending:
             self._end()
@@ -359,7 +362,7 @@ class Transport(asyncio.Transport):
             warnings.warn(message, ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:
-        state = self._connection.state.value
+        state = self._channel.view().state.value
         here, there = self._view().getsockname(), self._channel.addr
         return f"<{type(self).__name__} {here} {state} to {there}>"
 
@@ -393,12 +396,12 @@ class SocketView:
     def getsockname(self) -> tuple[Any, ...]:
         """Our address with the TCP port inside, which is the connection's own."""
         sockname = self._engine.datagrams.sockname
-        return (sockname[0], self._channel.connection.local_port, *sockname[2:])
+        return (sockname[0], self._channel.key[1], *sockname[2:])
 
     def getpeername(self) -> tuple[Any, ...]:
         """The peer's address with its TCP port."""
         addr = self._channel.addr
-        return (addr[0], self._channel.connection.peer_port, *addr[2:])
+        return (addr[0], self._channel.key[2], *addr[2:])
 
     def fileno(self) -> int:
         """-1: no file descriptor is this connection's alone."""
@@ -407,7 +410,7 @@ class SocketView:
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int:
         """TCP_NODELAY, SO_TYPE and SO_ERROR; `OSError` with `ENOPROTOOPT` for the rest."""
         if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
-            return int(self._channel.connection.snd.nodelay)
+            return int(self._channel.view().snd.nodelay)
         if (level, option) == (socket.SOL_SOCKET, socket.SO_TYPE):
             return socket.SOCK_STREAM
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):
