@@ -20,6 +20,7 @@ HOT = (
     "rudp/datagram_layer.py",
     "rudp/datagrams.py",
     "rudp/deadlines.py",
+    "rudp/dormancy.py",
     "rudp/ecn.py",
     "rudp/engine.py",
     "rudp/local_addresses.py",
@@ -28,9 +29,9 @@ HOT = (
     "rudp/time_waits.py",
 )
 # Not these: they are dataclasses that users make, vary and print, where mypyc's differ from
-# Python's. Nor rudp/transport.py: as mypyc lays objects out, a subclass of asyncio.Transport has
-# its own fields where the base class has `_extra`.
-INTERPRETED = ("__init__.py", "config.py", "subclassing.py", "tcp_info.py")
+# Python's; dormant.py has subclasses of pickle's classes. Nor rudp/transport.py: as mypyc lays
+# objects out, a subclass of asyncio.Transport has its own fields where the base class has `_extra`.
+INTERPRETED = ("__init__.py", "config.py", "dormant.py", "subclassing.py", "tcp_info.py")
 
 MYPY = "mypy>=1.15"
 

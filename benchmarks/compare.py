@@ -17,7 +17,8 @@ the median of the rounds, with the least and the greatest beside it. The rows:
     many       100 connections that send at once: the sum, and Jain's index of evenness over them
     connect    connect, echo 64 bytes, close and wait until closed: one connection after the other,
                and 16 at once
-    idle       10,000 connections that have echoed once and rest: growth of resident memory
+    idle       10,000 connections that have echoed once and then rested for 5 s: growth of resident
+               memory
     windows    processor time of both ends per byte, by rudp's send and receive buffer
     crowd      the same by the number of connections that 64 KiB go over in turn, each answered
 

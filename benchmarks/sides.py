@@ -35,6 +35,8 @@ from trial import jain
 BOTH, PIECES = b"2", b"P"
 AT_ONCE = 50
 """Connections that are opened at the same time: less than a listener's backlog."""
+REST = 5.0
+"""Seconds after which connections that have said nothing count as idle."""
 STATM = Path("/proc/self/statm")
 
 Figures = dict[str, float]
@@ -204,6 +206,7 @@ async def connect(client: Client) -> Figures:
 async def idle(client: Client) -> Figures:
     await client.mark(memory=True)
     opened = await client.connect_all(ECHO + MESSAGE, len(MESSAGE))
+    await asyncio.sleep(REST)
     await client.mark(memory=True)
     await client.mark()
     await asyncio.sleep(client.seconds)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from rudp.core.connection import Connection
+from rudp.core.dormant import pack, unpack
 from rudp.datagrams import Address
 
 if TYPE_CHECKING:
+    from rudp.dormancy import Dormancy
     from rudp.transport import Transport
 
 Key = tuple[Address, int, int]
@@ -23,12 +25,22 @@ PIECE: Final = 262144
 
 
 class Channel:
-    """A connection as the endpoint knows it, and whom it concerns."""
+    """A connection as the endpoint knows it, and whom it concerns.
+
+    A connection at rest may be *dormant*: there is only what it was packed into. Whoever uses it
+    asks for `connection`, which wakes it up, or, where each message comes by, for `awake or
+    connection`, which is the same and saves a call. Whoever only wants to know something asks
+    for `view()`.
+    """
 
     __slots__ = (
+        "_config",
+        "_dormancy",
+        "_packed",
         "addr",
         "armed",
-        "connection",
+        "asleep_since",
+        "awake",
         "context",
         "feed",
         "finished",
@@ -36,13 +48,19 @@ class Channel:
         "last_output",
         "listener",
         "protocol_paused",
+        "rest",
         "touched",
         "transport",
         "waiter",
     )
 
     def __init__(self, connection: Connection, addr: Address) -> None:
-        self.connection = connection
+        self.awake: Connection | None = connection  # None: it is dormant
+        self._packed = b""  # if it is
+        self._dormancy: Dormancy | None = None  # which has put it to sleep
+        self._config = connection.config
+        self.asleep_since = -math.inf
+        self.rest = 0.0  # seconds of it that have to come before sleep, if more than usual
         self.addr = addr
         self.key: Key = (addr, connection.local_port, connection.peer_port)
         self.transport: Transport | None = None
@@ -58,9 +76,32 @@ class Channel:
         self.touched = False  # it will be pumped before the loop's turn ends
         self.last_output = -math.inf
 
+    @property
+    def connection(self) -> Connection:
+        """The connection, awake."""
+        connection = self.awake
+        if connection is None:
+            connection = self.awake = unpack(self._packed, self._config)
+            self._packed = b""
+            assert self._dormancy is not None
+            self._dormancy.woken(self)
+        return connection
+
+    def view(self) -> Connection:
+        """The connection as it is, to be looked at and not touched: it may be a copy."""
+        return self.awake or unpack(self._packed, self._config)
+
+    def sleep(self, dormancy: Dormancy, now: float) -> None:
+        """Become dormant. The connection has to be at rest, and nobody may hold on to it."""
+        assert self.awake is not None
+        self._packed = pack(self.awake)
+        self.asleep_since = now
+        self._dormancy = dormancy
+        self.awake = None
+
     def deliver(self) -> None:
         """Hand over what has arrived: to `feed`, or to the transport, which knows all the cases."""
-        connection = self.connection
+        connection = self.awake or self.connection
         while connection.readable and self.feed is not None:
             try:
                 self.context.run(self.feed, connection.read(PIECE))

@@ -41,6 +41,7 @@ class Endpoint:
         self._owned = True
         self._closed = False
         self._ended = engine.loop.create_future()
+        self._last_addr: Address = ()  # one object for all connections to the same peer
 
     @classmethod
     async def open(
@@ -186,6 +187,7 @@ class Endpoint:
         context = contextvars.copy_context()
         try:
             await channel.waiter
+            channel.waiter = None
             protocol = protocol_factory()
             transport = Transport(self.engine, channel, protocol, context)
             transport.start()
@@ -205,8 +207,9 @@ class Endpoint:
         infos = await self._loop.getaddrinfo(
             host, udp_port, family=self.engine.family, type=socket.SOCK_DGRAM
         )
-        address: Address = infos[0][4]
-        return address
+        if infos[0][4] != self._last_addr:
+            self._last_addr = infos[0][4]
+        return self._last_addr
 
     # -- the end ---------------------------------------------------------------------------------
 

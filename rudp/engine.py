@@ -40,6 +40,7 @@ from rudp.core.segment import CE, Buffer, Segment
 from rudp.core.state import SYN_SENT, TIME_WAIT, State
 from rudp.datagrams import Address, DatagramLayer, open_datagrams
 from rudp.deadlines import Deadlines
+from rudp.dormancy import Dormancy
 from rudp.ports import ephemeral_port
 from rudp.routes import Routes, refuse_group
 from rudp.strangers import stranger_arrives
@@ -58,18 +59,15 @@ class Engine(asyncio.DatagramProtocol):
     """What drives a UDP socket: demultiplexing, the pump and the timer."""
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        config: Config,
-        tap: Tap | None = None,
+        self, loop: asyncio.AbstractEventLoop, config: Config, tap: Tap | None = None
     ) -> None:
         self.loop = loop
         self.config = config
-        # uvloop's clock ticks in milliseconds; any other loop's is as good as the system's, and a
-        # simulated one has to be asked.
+        # uvloop's clock ticks in milliseconds; others do not, and a simulated one has to be asked.
         uvloop = type(loop).__module__.startswith("uvloop")  # and its timers fire a tick early
         clock, tick = (time.monotonic, 0.001) if uvloop else (loop.time, 0.0)
         self._deadlines = Deadlines(loop, clock, tick, self._on_due, lambda: self.datagrams.drain())
+        self._dormancy = Dormancy(config, self._deadlines)
         self.clock = self._deadlines.now
         self.datagrams: DatagramLayer
         self.routes: Routes
@@ -203,13 +201,14 @@ class Engine(asyncio.DatagramProtocol):
             stranger_arrives(self, segment, addr, now)
             return
         seen = segment if self.tap is None else copy.copy(segment)  # before it is trimmed
+        connection = channel.awake or channel.connection
         try:
-            channel.connection.receive(segment, now)
+            connection.receive(segment, now)
         except Exception as exc:
             self._fail(channel, exc)
         self._touch(channel)
         if self.tap is not None:
-            self.tap("<", seen, channel.connection.state, now)
+            self.tap("<", seen, connection.state, now)
 
     def answer(self, segment: Segment, addr: Address, state: State, now: float) -> None:
         """Send what belongs to no connection. Nobody counts on it: a full socket drops it."""
@@ -275,7 +274,7 @@ class Engine(asyncio.DatagramProtocol):
             self._touch(channel)
             return
         now = self.clock()
-        connection = channel.connection
+        connection = channel.awake or channel.connection
         mss = connection.send_mss
         if mss and connection.unsent >= mss:
             self._pump(channel, now, more=True)
@@ -315,7 +314,7 @@ class Engine(asyncio.DatagramProtocol):
                     continue  # the user was faster
                 channel.touched = False
                 self._pump(channel, now, more)
-                if more and channel.connection.waiting:
+                if more and (channel.awake or channel.connection).waiting:
                     held_back.append(channel)
         finally:
             self.pumping = False
@@ -324,7 +323,7 @@ class Engine(asyncio.DatagramProtocol):
 
     def _pump(self, channel: Channel, now: float, more: bool = False) -> None:
         """Poll a connection's three outputs: segments, events, the deadline."""
-        connection = channel.connection
+        connection = channel.awake or channel.connection
         self._transmit(channel, now, more)
         events = connection.events
         if events:
@@ -337,14 +336,15 @@ class Engine(asyncio.DatagramProtocol):
         if connection.state is TIME_WAIT:
             self._enter_time_wait(channel, now)
         deadline = connection.next_deadline()
-        if deadline < channel.armed and self._channels.get(channel.key) is channel:
-            self._deadlines.set(channel, deadline)
+        nothing_before = deadline < channel.armed or channel.armed == math.inf
+        if nothing_before and self._channels.get(channel.key) is channel:
+            self._dormancy.arm(channel, connection, deadline, now)
 
     def _transmit(self, channel: Channel, now: float, more: bool) -> None:
         if self.datagrams.blocked:
             self._stalled[channel] = None
             return
-        connection = channel.connection
+        connection = channel.awake or channel.connection
         try:
             segments = connection.segments_to_send(now, more)
         except Exception as exc:
@@ -465,7 +465,7 @@ class Engine(asyncio.DatagramProtocol):
 
     def _on_due(self, due: list[Channel], now: float) -> None:
         """The deadlines of these have passed; and maybe those of TIME-WAIT records."""
-        for channel in due:
+        for channel in self._dormancy.busy(due, now):
             try:
                 channel.connection.handle_timeout(now)
             except Exception as exc:

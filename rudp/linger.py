@@ -77,7 +77,7 @@ class Keeper:
                 sockname[0] == host or _is_wildcard(host, sockname[0])
             ):
                 continue
-            released = all(channel.connection.released for channel in engine.channels)
+            released = all(channel.view().released for channel in engine.channels)
             if not engine.owned and released:
                 self.shut(engine)
 

@@ -7,7 +7,8 @@ asyncio's own `StreamWriter`. What they do, and what they raise, is asyncio's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import functools
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from rudp.reader import StreamReader
@@ -29,7 +30,7 @@ async def streams_over(
     """The streams of the connection that `create` makes for a protocol factory."""
     loop = asyncio.get_running_loop()
     reader = StreamReader(limit=limit, loop=loop)
-    transport, protocol = await create(lambda: asyncio.StreamReaderProtocol(reader, loop=loop))
+    transport, protocol = await create(lambda: _protocol(reader, None, loop))
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -51,19 +52,15 @@ def streams_served_by(
     ) -> None:
         result = callback(reader, writer)
         if asyncio.iscoroutine(result):
-            task = loop.create_task(guarded(result, writer))
+            task = loop.create_task(result)
             tasks.add(task)
-            task.add_done_callback(tasks.discard)
+            task.add_done_callback(functools.partial(ended, writer))
 
-    async def guarded(
-        coroutine: Coroutine[Any, Any, None], writer: asyncio.StreamWriter
-    ) -> None:
-        try:
-            await coroutine
-        except asyncio.CancelledError:
+    def ended(writer: asyncio.StreamWriter, task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if task.cancelled():
             writer.close()
-            raise
-        except Exception as exc:
+        elif isinstance(exc := task.exception(), Exception):
             loop.call_exception_handler(
                 {
                     "message": "Unhandled exception in client_connected_cb",
@@ -75,6 +72,15 @@ def streams_served_by(
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = StreamReader(limit=limit, loop=loop)
-        return asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+        return _protocol(reader, connected, loop)
 
     return factory
+
+
+def _protocol(
+    reader: StreamReader, connected: ClientCallback | None, loop: asyncio.AbstractEventLoop
+) -> asyncio.StreamReaderProtocol:
+    protocol = asyncio.StreamReaderProtocol(reader, connected, loop=loop)
+    # asyncio makes a deque here, for the tasks that wait in drain(): 760 bytes, also if none does.
+    protocol._drain_waiters = []  # type: ignore[attr-defined]
+    return protocol

@@ -17,7 +17,8 @@ import logging
 import socket
 import warnings
 from asyncio import constants
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from rudp.channel import PIECE, Channel
@@ -32,12 +33,21 @@ HIGH_WATER: Final = 65536
 
 _BYTES_LIKE: Final = (bytes, bytearray, memoryview)
 
+_NO_EXTRA: Final[Mapping[str, Any]] = MappingProxyType({})
+"""What asyncio's base class would have a dict of its own for."""
+
 LOG_AFTER: Final = 5
 """Writes into a connection that has ended before a warning is logged, as in asyncio."""
 
 
 class Transport(asyncio.Transport):
     """One rudp connection. Made by `create_connection` and `create_server`."""
+
+    __slots__ = (
+        "__dict__", "__weakref__", "_buffered", "_channel", "_closing", "_ending",
+        "_engine", "_eof_told", "_error", "_high", "_loop", "_lost", "_low", "_on_lost", "_paused",
+        "_protocol", "_started", "_writes_in_vain",
+    )  # fmt: skip
 
     # asyncio's start_tls() and sendfile() look for these; the latter needs a file descriptor.
     _start_tls_compatible = True
@@ -51,10 +61,9 @@ class Transport(asyncio.Transport):
         context: contextvars.Context,
         on_lost: Callable[[Transport], None] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(_NO_EXTRA)
         self._engine = engine
         self._channel = channel
-        self._connection = channel.connection
         self._loop = engine.loop
         self._on_lost = on_lost
         self._closing = False
@@ -67,7 +76,6 @@ class Transport(asyncio.Transport):
         self._writes_in_vain = 0
         self._high = HIGH_WATER
         self._low = HIGH_WATER // 4
-        self._view = SocketView(engine, channel)
         channel.transport = self
         channel.context = context
         self.set_protocol(protocol)
@@ -79,18 +87,21 @@ class Transport(asyncio.Transport):
         outer ones), `socket` (a small view of the connection) and `tcp_info` (a fresh
         `rudp.TcpInfo`)."""
         if name == "tcp_info":
-            return self._connection.tcp_info()
+            return self._channel.view().tcp_info()
         if name == "socket":
-            return self._view
+            return self._view()
         if name == "peername":
-            return self._view.getpeername()
+            return self._view().getpeername()
         if name == "sockname":
-            return self._view.getsockname()
+            return self._view().getsockname()
         if name == "udp_peername":
             return self._channel.addr
         if name == "udp_sockname":
             return self._engine.datagrams.sockname
         return default
+
+    def _view(self) -> SocketView:
+        return SocketView(self._engine, self._channel)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -114,7 +125,7 @@ class Transport(asyncio.Transport):
         if self._closing:
             return
         self._begin_closing()
-        self._connection.close()
+        self._channel.connection.close()
         self._engine.output(self._channel)
 
     def abort(self, reason: str = "") -> None:
@@ -124,7 +135,7 @@ class Transport(asyncio.Transport):
         if self._lost:
             return
         self._begin_closing()
-        self._connection.abort(reason)
+        self._channel.connection.abort(reason)
         self._engine.output(self._channel)
 
     def _force_close(self, exc: BaseException | None) -> None:
@@ -133,7 +144,7 @@ class Transport(asyncio.Transport):
             return
         self._begin_closing()
         self._error = exc
-        self._connection.abort()
+        self._channel.connection.abort()
         self._engine.output(self._channel)
 
     def _begin_closing(self) -> None:
@@ -153,7 +164,9 @@ class Transport(asyncio.Transport):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )
-        if self._connection.snd.fin_queued and not self._closing:
+        channel = self._channel
+        connection = channel.awake or channel.connection
+        if connection.snd.fin_queued and not self._closing:
             raise RuntimeError("Cannot call write() after write_eof()")
         if not data:
             return
@@ -162,7 +175,6 @@ class Transport(asyncio.Transport):
             if self._writes_in_vain == LOG_AFTER:
                 logger.warning("write() to a connection that was closed or lost")
             return
-        connection, channel = self._connection, self._channel
         connection.write(data if type(data) is bytes else bytes(data))
         self._engine.output(channel)
         if connection.unsent > self._high and not channel.protocol_paused:
@@ -172,7 +184,7 @@ class Transport(asyncio.Transport):
         """Send a FIN after what was written: the peer reads EOF. Reading goes on. Idempotent."""
         if self._closing:
             return
-        self._connection.write_eof()
+        self._channel.connection.write_eof()
         self._engine.output(self._channel)
 
     def can_write_eof(self) -> bool:
@@ -180,7 +192,8 @@ class Transport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes not sent yet. What is in flight does not count: it would cap the throughput."""
-        return self._connection.unsent
+        connection = self._channel.awake
+        return 0 if connection is None else connection.unsent
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         return self._low, self._high
@@ -194,7 +207,7 @@ class Transport(asyncio.Transport):
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
-        if self._connection.unsent > high and not self._channel.protocol_paused:
+        if self.get_write_buffer_size() > high and not self._channel.protocol_paused:
             self._pause_protocol()
 
     def _pause_protocol(self) -> None:
@@ -203,7 +216,7 @@ class Transport(asyncio.Transport):
 
     def resume_protocol(self) -> None:
         """The protocol is paused: call `resume_writing` if there is room again."""
-        if self._lost or self._connection.unsent > self._low:
+        if self._lost or self.get_write_buffer_size() > self._low:
             return
         if not self._engine.pumping:
             self._loop.call_soon(self._resume_soon)
@@ -212,7 +225,7 @@ class Transport(asyncio.Transport):
 
     def _resume_soon(self) -> None:
         paused = self._channel.protocol_paused and not self._lost
-        if paused and self._connection.unsent <= self._low:
+        if paused and self.get_write_buffer_size() <= self._low:
             self._channel.protocol_paused = False
             self._tell("resume_writing")
 
@@ -245,14 +258,15 @@ class Transport(asyncio.Transport):
 
     def _deliver_soon(self) -> None:
         self.deliver()
-        if self._ending and not self._connection.readable:
+        connection = self._channel.view()
+        if self._ending and not connection.readable:
             self._end()
-        if self._connection.ack_due:
+        if connection.ack_due:
             self._engine.output(self._channel)
 
     def deliver(self) -> None:
         """Hand over what has arrived, and the EOF after it, unless reading is paused."""
-        connection = self._connection
+        connection = self._channel.awake or self._channel.view()
         while connection.readable and self._can_deliver():
             if self._buffered:
                 self._fill_buffer()
@@ -282,7 +296,7 @@ class Transport(asyncio.Transport):
         if not len(view):
             self.fail(RuntimeError("get_buffer() returned an empty buffer"))
             return
-        data = self._connection.read(len(view))
+        data = self._channel.connection.read(len(view))
         view[: len(data)] = data
         self._call("buffer_updated", len(data))
 
@@ -303,7 +317,7 @@ class Transport(asyncio.Transport):
         if self._lost:
             return
         self._error = self._error or error
-        self._ending = self._paused and not self._closing and self._connection.readable > 0
+        self._ending = self._paused and not self._closing and self._channel.view().readable > 0
         self._begin_closing()
         if not self._ending:
             self._end()
@@ -360,8 +374,9 @@ class Transport(asyncio.Transport):
             warnings.warn(message, ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:
-        state = self._connection.state.value
-        return f"<{type(self).__name__} {self._view.getsockname()} {state} to {self._channel.addr}>"
+        state = self._channel.view().state.value
+        here, there = self._view().getsockname(), self._channel.addr
+        return f"<{type(self).__name__} {here} {state} to {there}>"
 
 
 class _NoProtocol(asyncio.Protocol):
@@ -377,6 +392,8 @@ class SocketView:
     It says that it is a TCP socket, since that is how it behaves and what libraries test for.
     """
 
+    __slots__ = ("_channel", "_engine")
+
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
@@ -391,12 +408,12 @@ class SocketView:
     def getsockname(self) -> tuple[Any, ...]:
         """Our address with the TCP port inside, which is the connection's own."""
         sockname = self._engine.datagrams.sockname
-        return (sockname[0], self._channel.connection.local_port, *sockname[2:])
+        return (sockname[0], self._channel.key[1], *sockname[2:])
 
     def getpeername(self) -> tuple[Any, ...]:
         """The peer's address with its TCP port."""
         addr = self._channel.addr
-        return (addr[0], self._channel.connection.peer_port, *addr[2:])
+        return (addr[0], self._channel.key[2], *addr[2:])
 
     def fileno(self) -> int:
         """-1: no file descriptor is this connection's alone."""
@@ -405,7 +422,7 @@ class SocketView:
     def getsockopt(self, level: int, option: int, buflen: int = 0) -> int:
         """TCP_NODELAY, SO_TYPE and SO_ERROR; `OSError` with `ENOPROTOOPT` for the rest."""
         if (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY):
-            return int(self._channel.connection.snd.nodelay)
+            return int(self._channel.view().snd.nodelay)
         if (level, option) == (socket.SOL_SOCKET, socket.SO_TYPE):
             return socket.SOCK_STREAM
         if (level, option) == (socket.SOL_SOCKET, socket.SO_ERROR):

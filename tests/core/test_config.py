@@ -69,6 +69,7 @@ def test_a_config_does_not_change_but_is_varied() -> None:
         ("connect_timeout", [0.1, 1], [0, -1.0, math.nan]),
         ("syn_ack_retransmissions", [0, 5], [-1]),
         ("user_timeout", [0.1, None], [0, -1.0, math.nan]),
+        ("dormant_after", [0.1, None], [0, -1.0, math.nan]),
         ("fin_wait_2_timeout", [0.1], [0, -1, math.nan]),
         ("msl", [0, 120.0], [-0.1, math.nan]),
         ("linger", [0, 10], [-0.1, math.nan]),

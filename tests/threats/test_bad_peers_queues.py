@@ -70,10 +70,10 @@ async def test_threat_15_a_stream_that_nobody_reads_holds_what_it_may() -> None:
     ours = await accepted.next()
     stream[1].write(bytes(1 << 20))
     transport: Any = ours[1].transport
-    await until(lambda: transport._connection.readable > (1 << 16) - 5000)
+    await until(lambda: transport._channel.connection.readable > (1 << 16) - 5000)
     reader: Any = ours[0]
     assert reader._chunks.size <= 2 * 4096 + PIECE
-    assert transport._connection.readable <= 1 << 16
+    assert transport._channel.connection.readable <= 1 << 16
     stream[1].transport.abort()
     ours[1].transport.abort()
     server.close()

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from rudp.core import codec
 from rudp.core.config import Config
 from rudp.core.connection import Connection, open_active, open_passive
+from rudp.core.dormant import at_rest
 from rudp.core.events import Event
 from rudp.core.invariants import check
 from rudp.core.recovery import Recovery
@@ -111,6 +112,8 @@ class Side:
         self.closed = False
         self.frozen_until = -math.inf
         """Until then its process stands still."""
+        self.on_rest: Callable[[Connection], Connection] | None = None
+        """Asked at each moment of rest which connection goes on: the same, or one made of it."""
         self._pair = pair
         self._simulation = pair.simulation
         self._stream, self._expected = streams
@@ -289,6 +292,8 @@ class Side:
             self._deadline = deadline
             late = self._pair.random.random() * self._lateness if self._lateness else 0.0
             self._book(deadline - simulation.now + late, self._fire)
+        if self.on_rest is not None and at_rest(connection):
+            self._connection = self.on_rest(connection)
 
     def _fire(self) -> None:
         """The one lazy timer: it may come early, and then it is booked again."""

@@ -48,7 +48,7 @@ SIGHTINGS: Final[dict[str, tuple[str, ...]]] = {
         *("streams: partition", "streams: frozen host", "streams: another path"),
         *("streams: crash", "streams: abort", "streams: answer after the other's EOF"),
         *("streams: ends with ECONNRESET", "streams: network: lost"),
-        *("streams: network: repeated", "streams: network: late"),
+        *("streams: network: repeated", "streams: network: late", "streams: woken"),
     ),
 }
 """By the scenario that brings it about soonest; in most it happens, too."""

@@ -28,12 +28,15 @@ from rudp.sim.hosts import Host
 from rudp.sim.network import Network
 from rudp.sim.simulation import Simulation
 from rudp.sim.swarm.draws import draw_config
+from rudp.sim.swarm.noted import NOTED
 from rudp.sim.swarm.pair import Outcome
 from rudp.sim.swarm.watch import Violation
 
 _PORT: Final = 7000
 _NUMBER: Final = 2
 """Bytes at the start of what a client writes: which conversation it is."""
+_DORMANT_AFTER: Final = 0.01
+"""Seconds: in many a pause a connection falls asleep."""
 _PATIENCE: Final = 600.0
 """Seconds after the healing in which everything has to have come to an end."""
 _REST: Final = 130.0
@@ -194,7 +197,7 @@ class Streams:
     # -- the applications ------------------------------------------------------------------------
 
     async def _serve(self, stop: asyncio.Event) -> None:
-        config = replace(draw_config(self._random), **self._nerves())
+        config = self._config()
         server = await rudp.start_server(self._handle, "0.0.0.0", _PORT, config=config)
         await stop.wait()
         server.close()
@@ -202,7 +205,7 @@ class Streams:
 
     async def _call(self, end: End) -> None:
         await asyncio.sleep(self._random.uniform(0.01, 3))
-        config = replace(draw_config(self._random), **self._nerves())
+        config = self._config()
         try:
             reader, writer = await rudp.open_connection("server", _PORT, config=config)
         except OSError as error:
@@ -276,9 +279,12 @@ class Streams:
         if end.answer:
             await heard
             self.seen.add("answer after the other's EOF")
+        transport: Any = writer.transport
         for start in range(0, len(end.write), end.chunk):
-            if writer.transport.is_closing():
+            if transport.is_closing():
                 return
+            if transport._channel.awake is None:
+                self.seen.add("woken")
             writer.write(end.write[start : start + end.chunk])
             await writer.drain()
             if end.write_pause:
@@ -326,6 +332,12 @@ class Streams:
             raise Violation(f"tasks are left: {tasks}")
 
     # -- what is drawn ---------------------------------------------------------------------------
+
+    def _config(self) -> rudp.Config:
+        config = draw_config(self._random)
+        # A congestion control that is not rudp's own would keep connections awake.
+        name = next(name for name, cls in NOTED.items() if cls is config.congestion)
+        return replace(config, congestion=name, dormant_after=_DORMANT_AFTER, **self._nerves())
 
     def _nerves(self) -> dict[str, Any]:
         """How soon a host gives up: where others may be gone for good, soon."""
