@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -79,41 +80,47 @@ def test_a_violation_is_told_in_the_line_that_replays_it(
     assert "Violation: a read at" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX systems only")
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
-    running = subprocess.Popen(
-        [*PROGRAM, "swarm", "--seeds", "20000", "--jobs", jobs],
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, which does not outlive the test however that ends; nor do its workers."""
+    with subprocess.Popen(
+        [*PROGRAM, "swarm", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert running.stdout is not None
-    running.stdout.readline()
-    time.sleep(0.5)  # wherever it is then
-    os.killpg(running.pid, signal.SIGINT)
-    out, err = running.communicate(timeout=60)
-    assert running.returncode == 130
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None and os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX systems only")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
+    with running("--seeds", "20000", "--jobs", jobs) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.5)  # wherever it is then
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "until interrupted" in out
     assert "and nothing was violated." in out
     assert "Traceback" not in err
 
 
 def test_who_has_read_enough_of_it_may_go() -> None:
-    running = subprocess.Popen(
-        [*PROGRAM, "swarm", "--scenario", "bulk", "--seed", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert running.stdout is not None
-    assert running.stderr is not None
-    assert running.stdout.readline().startswith("  0.000000  a  > S")
-    running.stdout.close()
-    err = running.stderr.read()
-    running.stderr.close()
-    assert (running.wait(timeout=60), err) == (1, "")
+    with running("--scenario", "bulk", "--seed", "1") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("  0.000000  a  > S")
+        process.stdout.close()
+        err = process.stderr.read()
+        assert (process.wait(timeout=60), err) == (1, "")
 
 
 @pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--scenario", "sunshine"], ["--jobs", "two"]])
