@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,8 @@ from rudp.sim.swarm.pair import Pair
 from rudp.sim.swarm.scenarios import SCENARIOS, fifths
 
 PROGRAM = [sys.executable, "-m", "rudp.sim"]
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX systems only")
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +103,7 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is a signal on POSIX systems only")
+@on_posix
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
     with running("--seeds", "20000", "--jobs", jobs) as process:
@@ -111,6 +116,76 @@ def test_ctrl_c_ends_it_with_what_was_done_until_then(jobs: str) -> None:
     assert "until interrupted" in out
     assert "and nothing was violated." in out
     assert "Traceback" not in err
+
+
+class Ended:
+    """Something of which a weak reference is kept."""
+
+
+def press_ctrl_c_in_a_callback() -> None:
+    """There Python can only ignore what is raised."""
+    ended = Ended()
+    reference = weakref.ref(ended, lambda _: signal.raise_signal(signal.SIGINT))
+    del ended
+    assert reference() is None
+
+
+@pytest.fixture
+def ctrl_c_as_in_a_program() -> Iterator[None]:
+    """A worker of pytest-xdist may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+@on_posix
+@pytest.mark.usefixtures("ctrl_c_as_in_a_program")
+def test_ctrl_c_in_the_callback_of_a_weak_reference_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(seed: int) -> Pair:
+        if seed == 3:
+            press_ctrl_c_in_a_callback()
+        return fifths(seed)
+
+    monkeypatch.setitem(SCENARIOS, "fifths", interrupted)
+    assert command.main(["swarm", "--scenario", "fifths", "--seeds", "30"]) == 130
+    assert "4 until interrupted: 4 fifths" in capsys.readouterr().out
+
+
+@on_posix
+@pytest.mark.usefixtures("ctrl_c_as_in_a_program")
+def test_ctrl_c_while_work_is_handed_out_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Pool(ProcessPoolExecutor):
+        pressed = False
+
+        def submit(self, *args: Any, **kwargs: Any) -> Any:
+            if not Pool.pressed:
+                Pool.pressed = True
+                press_ctrl_c_in_a_callback()
+            return super().submit(*args, **kwargs)
+
+    monkeypatch.setattr(command, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(command, "_LOT", 1)
+    assert command.main(["swarm", "--scenario", "fifths", "--seeds", "100", "--jobs", "2"]) == 130
+    assert "until interrupted" in capsys.readouterr().out
+
+
+@on_posix
+@pytest.mark.usefixtures("ctrl_c_as_in_a_program")
+def test_a_second_ctrl_c_ends_a_run_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def endless(seed: int) -> Pair:
+        while True:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(SCENARIOS, "fifths", endless)
+    assert command.main(["swarm", "--scenario", "fifths", "--seeds", "30"]) == 130
+    assert "0 until interrupted" in capsys.readouterr().out
 
 
 def test_who_has_read_enough_of_it_may_go() -> None:
