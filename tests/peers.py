@@ -153,7 +153,8 @@ class Hand:
     @classmethod
     async def accept(cls, peer: RawPeer, **options: Any) -> Hand:
         """A passive open: answer the next SYN that comes."""
-        syn = await peer.next(lambda segment: segment.flags == SYN)
+        # It may ask for ECN, which one that is sent again does not: nobody is to wait for that.
+        syn = await peer.next(lambda segment: segment.flags & (SYN | ACK) == SYN)
         hand = cls(peer, peer.last_from, syn.dst_port, syn.src_port)
         hand.took(syn)
         hand.send(SYN | ACK, **options)
