@@ -396,9 +396,13 @@ def in_use(exc: pytest.ExceptionInfo[OSError]) -> bool:
     return exc.value.errno == errno.EADDRINUSE
 
 
-def engines() -> list[Engine]:
-    """All that have not been forgotten. What a timer, a reader or a task refers to is not."""
-    gc.collect()
+def engines(*, collect: bool = True) -> list[Engine]:
+    """All that have not been forgotten. What a timer, a reader or a task refers to is not.
+
+    Without `collect` also those that are about to be: it is dear to look again and again.
+    """
+    if collect:
+        gc.collect()
     return [each for each in gc.get_objects() if type(each) is Engine]
 
 
