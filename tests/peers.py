@@ -153,7 +153,8 @@ class Hand:
     @classmethod
     async def accept(cls, peer: RawPeer, **options: Any) -> Hand:
         """A passive open: answer the next SYN that comes."""
-        syn = await peer.next(lambda segment: segment.flags == SYN)
+        # It may ask for ECN, which one that is sent again does not: nobody is to wait for that.
+        syn = await peer.next(lambda segment: segment.flags & (SYN | ACK) == SYN)
         hand = cls(peer, peer.last_from, syn.dst_port, syn.src_port)
         hand.took(syn)
         hand.send(SYN | ACK, **options)
@@ -395,9 +396,13 @@ def in_use(exc: pytest.ExceptionInfo[OSError]) -> bool:
     return exc.value.errno == errno.EADDRINUSE
 
 
-def engines() -> list[Engine]:
-    """All that have not been forgotten. What a timer, a reader or a task refers to is not."""
-    gc.collect()
+def engines(*, collect: bool = True) -> list[Engine]:
+    """All that have not been forgotten. What a timer, a reader or a task refers to is not.
+
+    Without `collect` also those that are about to be: it is dear to look again and again.
+    """
+    if collect:
+        gc.collect()
     return [each for each in gc.get_objects() if type(each) is Engine]
 
 

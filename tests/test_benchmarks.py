@@ -46,7 +46,7 @@ def loops() -> list[str]:
     return ["asyncio", "uvloop"]
 
 
-@pytest.mark.parametrize("only", [None, "bulk", "echo", "connect"])
+@pytest.mark.parametrize("only", [None, "echo"])
 def test_the_table_and_the_json_have_a_row_for_each_figure_and_loop(
     only: str | None, tmp_path: Path
 ) -> None:

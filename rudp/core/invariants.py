@@ -14,8 +14,7 @@ pipe).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence, Sized
 from typing import TYPE_CHECKING, Final
 
 from rudp.core.flight import IN_FLIGHT, LOST, SACKED, Flight
@@ -122,18 +121,27 @@ def _check_receiver(rcv: Receiver) -> None:
 
 
 def _check_reassembly(rcv: Receiver, held: Reassembly) -> None:
-    ranges = list(zip(held._lefts, held._ends, strict=True))
-    assert len(ranges) <= held.limit, f"{len(ranges)} ranges are held, {held.limit} may be"
-    assert all(left < end for left, end in ranges), f"a range is empty: {ranges}"
-    assert all(a[1] < b[0] for a, b in pairwise(ranges)), f"ranges overlap or touch: {ranges}"
-    sizes = [[len(piece) for piece in pieces] for pieces in held._pieces]
-    size = sum(map(sum, sizes))
+    count = len(held._lefts)
+    assert count <= held.limit, f"{count} ranges are held, {held.limit} may be"
+    before, size = -1, 0
+    for left, end, pieces in zip(held._lefts, held._ends, held._pieces, strict=True):
+        assert left < end, f"a range is empty: {left}:{end}"
+        assert before < left, f"ranges overlap or touch: {before} and {left}:{end}"
+        here = _check_joined(pieces)
+        assert here == end - left, f"the range {left}:{end} is {here} bytes in the pieces"
+        before, size = end, size + here
     assert held.bytes == size, f"{held.bytes} bytes are held by the count, and {size} are"
-    assert [sum(each) for each in sizes] == [end - left for left, end in ranges], (
-        f"the ranges are {ranges}, the pieces in them {sizes}"
-    )
-    for each in [*sizes, [len(piece) for piece in rcv._ready]]:
-        assert all(a + b > JOIN for a, b in pairwise(each)), f"small pieces are neighbours: {each}"
+    _check_joined(rcv._ready)
+
+
+def _check_joined(pieces: Iterable[Sized]) -> int:
+    """The bytes of all; none of them may be small beside a small one."""
+    last, size = JOIN + 1, 0
+    for piece in pieces:
+        here = len(piece)
+        assert last + here > JOIN, f"small pieces are neighbours: {last} and {here} bytes"
+        last, size = here, size + here
+    return size
 
 
 # -- the send half -------------------------------------------------------------------------------
@@ -173,48 +181,55 @@ def _check_scoreboard(board: Scoreboard, una: int, nxt: int) -> None:
     else:
         ends = (flights[0].start, flights[-1].end)
         assert ends == (una, nxt), f"flights are {ends[0]}:{ends[1]}, not {una}:{nxt}"
-    assert all(each.start < each.end for each in flights), "a flight is empty"
-    assert all(a.end == b.start for a, b in pairwise(flights)), "flights leave a gap or overlap"
-    assert all(a.state != SACKED or b.state != SACKED for a, b in pairwise(flights)), (
-        "two SACKed flights are neighbours"
-    )
+    sizes = {IN_FLIGHT: 0, LOST: 0, SACKED: 0}
+    lost: list[int] = []
+    end, last = una, IN_FLIGHT
+    for each in flights:
+        assert each.start < each.end, "a flight is empty"
+        assert each.start == end, "flights leave a gap or overlap"
+        assert last != SACKED or each.state != SACKED, "two SACKed flights are neighbours"
+        end, last = each.end, each.state
+        sizes[last] += end - each.start
+        if last == LOST:
+            lost.append(each.start)
     for name, said, state in (
         ("in flight", board.pipe, IN_FLIGHT),
         ("lost", board.lost, LOST),
         ("SACKed", board.sacked, SACKED),
     ):
-        size = sum(each.end - each.start for each in flights if each.state == state)
-        assert said == size, f"{said} bytes are {name} by the count, and {size} are"
+        assert said == sizes[state], f"{said} bytes are {name} by the count, {sizes[state]} are"
     assert board.high_sacked <= nxt, f"the peer has {board.high_sacked}, which never went out"
-    lost = [each.start for each in flights if each.state == LOST]
     heap = board._lost_at
-    assert set(lost) <= set(heap), f"lost data is overlooked: {set(lost) - set(heap)}"
+    if lost:
+        assert set(lost) <= set(heap), f"lost data is overlooked: {set(lost) - set(heap)}"
     assert len(heap) <= 2 * len(board._flights) + MAX_RUN, f"{len(heap)} places of lost data"
     _check_order(board, flights)
 
 
 def _check_order(board: Scoreboard, flights: Sequence[Flight]) -> None:
     """What is in flight is linked in the order in which it was sent last, both ways."""
-    linked: list[Flight] = []
-    flight = board.oldest
+    linked: list[int] = []
+    before, flight = None, board.oldest
     while flight is not None:
-        linked.append(flight)
+        if before is not None:
+            assert flight.older is before, "the links differ by direction"
+            earlier = (before.number, before.end) <= (flight.number, flight.end)
+            assert earlier, "the flights are not in the order of transmission"
+        linked.append(flight.start)
         assert len(linked) <= len(flights), "the flights are linked in a circle"
         before, flight = flight, flight.newer
-        assert flight is None or flight.older is before, "the links differ by direction"
-    assert board.newest is (linked[-1] if linked else None), "the newest is not the last"
+    assert board.newest is before, "the newest is not the last"
     in_flight = [each.start for each in flights if each.state == IN_FLIGHT]
-    assert sorted(each.start for each in linked) == in_flight, "what is linked is not in flight"
-    order = [(each.number, each.end) for each in linked]
-    assert order == sorted(order), f"the flights are not in the order of transmission: {order}"
-    assert not order or order[-1][0] <= board.sends, "a transmission was not counted"
+    assert sorted(linked) == in_flight, "what is linked is not in flight"
+    assert before is None or before.number <= board.sends, "a transmission was not counted"
 
 
 def _check_recovery(loss: LossRecovery) -> None:
     flights = loss.board.flights
     if loss.calm:
-        once = all(each.state == IN_FLIGHT and not each.retransmitted for each in flights)
-        assert once, "recovery is calm, and something was lost, SACKed or sent again"
+        for each in flights:
+            once = each.state == IN_FLIGHT and not each.retransmitted
+            assert once, "recovery is calm, and something was lost, SACKed or sent again"
     assert loss.rack.newest <= loss.board.sends, "something has arrived that was never sent"
     starts, ends = loss.undo._starts, loss.undo._owed
     assert len(starts) <= MAX_OWED, f"{len(starts)} retransmissions are waited for"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import subprocess
@@ -90,6 +91,7 @@ def test_every_scenario_is_there_for_something() -> None:
     assert set(SIGHTINGS) == set(SCENARIOS)
 
 
+@functools.cache
 def digest() -> str:
     """Of a run of each scenario."""
     digests = [make(7).run().digest for make in SCENARIOS.values()]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PLUGIN = "rudp.sim.pytest_plugin"
+WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "asyncio", "hypothesispytest", "xdist")]
+"""They have no part in it, and take longer to import than all else that happens."""
 
 TESTS = '''
 import asyncio
@@ -45,7 +47,7 @@ def test_another(simulation):
 
 def run_pytest(directory: Path, *arguments: str) -> str:
     (directory / "test_it.py").write_text(TESTS)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [sys.executable, "-m", "pytest", *WITHOUT, *arguments]
     if not any(point.value == PLUGIN for point in entry_points(group="pytest11")):
         command += ["-p", PLUGIN]  # a checkout that is not installed
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

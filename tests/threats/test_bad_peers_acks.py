@@ -223,10 +223,16 @@ def test_threat_14_a_sack_of_what_was_withheld_gives_a_liar_away_too() -> None:
 
 
 def withholding() -> Download:
-    """A download just after a segment was withheld: the handshake took a second, as if by radio,
-    and round trips take a tenth of that."""
-    d = Download(opening=1.0)
+    """A download just after a segment was withheld: the handshake took almost a second, as if by
+    radio, and round trips take a ninth of that. One of a second would not have been measured."""
+    return withheld_soon(Download(opening=0.9))
+
+
+def withheld_soon(d: Download) -> Download:
+    """Suspected, and not just because somebody is tested now and then."""
+    until = d.now + 10 * ROUND_TRIP
     while d.c.snd._withheld is None:
+        assert d.now < until
         d.run(0.002)
     return d
 
@@ -274,8 +280,7 @@ def test_threat_14_what_is_withheld_goes_out_at_last_when_no_sack_comes() -> Non
 def test_threat_14_where_a_peer_is_tested_follows_from_our_clock() -> None:
     places = set()
     for offset in range(5):
-        d = Download(opening=1.0 + offset * 1e-6)
-        while d.c.snd._withheld is None:
-            d.run(0.002)
+        d = withheld_soon(Download(opening=0.9 + offset * 1e-6))
+        assert d.c.snd._withheld is not None
         places.add(d.c.snd._withheld.start)
     assert len(places) > 1

@@ -1,6 +1,6 @@
 """rudp itself in bad networks, from seeds: `python -m rudp.sim swarm`.
 
-    command     many runs in a few processes, or one of them shown whole
+    command     many runs in a few processes, or one of them shown whole; `interrupt` is its Ctrl-C
     scenarios   what a run is drawn from, by name; `draws` are its parts, `sightings` what all of
                 them together have to bring about
     pair        two cores over a link that does its worst, and what is demanded of them: `side` is

@@ -19,12 +19,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
 from rudp.console import Console, open_console
+from rudp.sim.swarm.interrupt import Interrupt, deaf
 from rudp.sim.swarm.scenarios import SCENARIOS, of_the_mix, replay_line
 from rudp.sim.swarm.sightings import SIGHTINGS
 
@@ -60,10 +61,14 @@ class Tally:
         self.digest = (self.digest + other.digest) % 2**128
 
 
-def run_lot(scenario: str | None, seeds: Sequence[int]) -> Tally:
-    """Run these, of one scenario or as they come in the mix."""
+def run_lot(
+    scenario: str | None, seeds: Sequence[int], interrupt: Interrupt | None = None
+) -> Tally:
+    """Run these, of one scenario or as they come in the mix, until there is an `interrupt`."""
     tally = Tally()
     for seed in seeds:
+        if interrupt is not None and interrupt.came:
+            break
         name = scenario or of_the_mix(seed)
         tally.seeds[name] += 1
         try:
@@ -145,9 +150,9 @@ def _run(console: Console, arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     lots = [seeds[start : start + _LOT] for start in range(0, len(seeds), _LOT)]
-    interrupted = False
-    tallies = _tallies(arguments.scenario, lots, arguments.jobs)
-    try:
+    interrupt = Interrupt()
+    tallies = _tallies(arguments.scenario, lots, arguments.jobs, interrupt)
+    with interrupt.noted():
         console.say(f"{len(seeds)} runs, of {arguments.scenario or 'all scenarios'}")
         with console.progress("  swarm", len(seeds), _runs) as advance, contextlib.closing(tallies):
             for tally in tallies:
@@ -155,19 +160,22 @@ def _run(console: Console, arguments: argparse.Namespace) -> int:
                 advance(total.seeds.total())
                 for name, seed, what in tally.violations:
                     console.say((f"{replay_line(name, seed)}  # {what}", "bold red"))
-    except KeyboardInterrupt:
-        interrupted = True
+    interrupted = interrupt.came and total.seeds.total() < len(seeds)
     _report(console, total, time.monotonic() - started, interrupted)
     if total.violations:
         return 1
     return 130 if interrupted else 0
 
 
-def _tallies(scenario: str | None, lots: list[range], jobs: int) -> Generator[Tally, None, None]:
+def _tallies(
+    scenario: str | None, lots: list[range], jobs: int, interrupt: Interrupt
+) -> Generator[Tally, None, None]:
     """What came of each lot, as they are done: in this process, or in `jobs` others."""
     if jobs == 1:
         for lot in lots:
-            yield run_lot(scenario, lot)
+            if interrupt.came:
+                return
+            yield run_lot(scenario, lot, interrupt)
         return
     # Not by fork: a progress bar has a thread.
     context = multiprocessing.get_context("spawn")
@@ -175,8 +183,8 @@ def _tallies(scenario: str | None, lots: list[range], jobs: int) -> Generator[Ta
     with ProcessPoolExecutor(jobs, context, _begin_worker) as pool:
         try:
             running: set[Future[Tally]] = set()
-            while True:
-                with _deaf():
+            while not interrupt.came:
+                with deaf():
                     for lot in waiting:
                         running.add(pool.submit(run_lot, scenario, lot))
                         if len(running) >= jobs * _AHEAD:
@@ -190,18 +198,8 @@ def _tallies(scenario: str | None, lots: list[range], jobs: int) -> Generator[Ta
             pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Ctrl-C is for the parent alone: a process that is begun meanwhile never hears it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows nobody inherits that
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent alone
     _be_quiet()
 
 
