@@ -273,7 +273,7 @@ class Engine(asyncio.DatagramProtocol):
         if self.pumping:
             self._touch(channel)
             return
-        now = self.clock()
+        now = self._deadlines.now()
         connection = channel.awake or channel.connection
         mss = connection.send_mss
         if mss and connection.unsent >= mss:

@@ -13,7 +13,7 @@ running Python beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import SupportsIndex
 
 from rudp.chunks import Chunks, Separator
@@ -40,7 +40,8 @@ class StreamReader(asyncio.StreamReader):
     _exception: Exception | None
     _transport: asyncio.ReadTransport | None
     _wakeup_waiter: Callable[[], None]
-    _wait_for_data: Callable[[str], Awaitable[None]]
+    _waiter: asyncio.Future[None] | None
+    _loop: asyncio.AbstractEventLoop
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         """Append `data`; a bytes object is kept as it is, anything else is copied at once."""
@@ -80,7 +81,11 @@ class StreamReader(asyncio.StreamReader):
                 pieces.append(piece)
             return b"".join(pieces)
         if not self._chunks.size and not self._eof:
-            await self._wait_for_data("read")
+            waiter = self._begin_to_wait("read")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         data = self._chunks.take(self._chunks.portion(n))
         self._maybe_resume_transport()
         return data
@@ -98,8 +103,11 @@ class StreamReader(asyncio.StreamReader):
         while self._chunks.size < n:
             if self._eof:
                 raise asyncio.IncompleteReadError(self._chunks.take(self._chunks.size), n)
-            # Waiting resumes a paused transport, so n may be larger than any limit.
-            await self._wait_for_data("readexactly")
+            waiter = self._begin_to_wait("readexactly")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
         if n == 0:
             return b""
         data = self._chunks.take(n)
@@ -153,7 +161,11 @@ class StreamReader(asyncio.StreamReader):
                 )
             if self._eof:
                 raise asyncio.IncompleteReadError(self._chunks.take(self._chunks.size), None)
-            await self._wait_for_data("readuntil")
+            waiter = self._begin_to_wait("readuntil")
+            try:
+                await waiter
+            finally:
+                self._waiter = None
 
         start, end = match
         if start > self._limit:
@@ -174,6 +186,23 @@ class StreamReader(asyncio.StreamReader):
         self._chunks = Chunks()
         if data:
             self._chunks.append(bytes(data))
+
+    def _begin_to_wait(self, name: str) -> asyncio.Future[None]:
+        """What is done when there is more to read, or the end. It is for one at a time: whoever
+        asks clears `_waiter` when he has waited. asyncio has a coroutine here, one for each wait.
+        """
+        if self._waiter is not None:
+            raise RuntimeError(
+                f"{name}() called while another coroutine is already waiting for incoming data"
+            )
+        assert not self._eof, "nothing can come after the end"
+        if self._paused:
+            # What is asked for may be more than any limit.
+            self._paused = False
+            assert self._transport is not None
+            self._transport.resume_reading()
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def _maybe_resume_transport(self) -> None:
         if self._paused and self._chunks.size <= self._limit:

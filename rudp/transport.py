@@ -160,7 +160,7 @@ class Transport(asyncio.Transport):
         Raises `TypeError` unless it is bytes-like, `RuntimeError` after `write_eof`. After
         `close`, or once the connection has ended, it is dropped, as asyncio's transports do.
         """
-        if not isinstance(data, _BYTES_LIKE):
+        if type(data) is not bytes and not isinstance(data, _BYTES_LIKE):
             raise TypeError(
                 f"data argument must be a bytes-like object, not {type(data).__name__!r}"
             )

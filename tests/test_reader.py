@@ -200,6 +200,19 @@ async def test_readexactly_over_chunks_takes_whole_chunks_and_a_part_of_the_last
     assert await reader.readexactly(ALONE - 10) == b"b" * (ALONE - 10)
 
 
+@pytest.mark.parametrize("name", ["read", "readexactly", "readuntil"])
+async def test_who_may_not_wait_too_does_not_disturb_who_waits(name: str) -> None:
+    reader = StreamReader()
+    waiting = asyncio.create_task(reader.readexactly(4))
+    await asyncio.sleep(0)
+    arguments = () if name == "readuntil" else (4,)
+    with pytest.raises(RuntimeError, match="already waiting"):
+        await getattr(reader, name)(*arguments)
+    reader.feed_data(b"word")
+    async with asyncio.timeout(10):
+        assert await waiting == b"word"
+
+
 async def test_a_mutable_buffer_is_copied_when_it_is_fed() -> None:
     data = bytearray(b"before")
     reader = StreamReader()

@@ -265,12 +265,10 @@ class Receiver:
         If the application took more than half of the buffer within a round trip, the peer may
         well be limited by the window: double it.
         """
-        if not self.config.receive_autotuning:
-            return
         taken = self.bytes_read - self._tuned_bytes
         self.tuned_at = now
         self._tuned_bytes = self.bytes_read
-        if 2 * taken < self.buffer:
+        if 2 * taken < self.buffer or not self.config.receive_autotuning:
             return
         # The bytes wait in the socket's buffer until the loop comes round; what the network can
         # deliver in that time has to fit there, or the kernel drops it.
