@@ -111,5 +111,6 @@ OURS: Final = {
     "rudp.linger: Keeper._engines": "endpoints that we opened",
     "rudp.server: Server._listening": "addresses that we serve",
     "rudp.server: Server._waiters": "tasks of ours that wait",
+    "rudp.streams: StreamProtocol._drain_waiters": "tasks of ours that wait",
 }
 """Containers that no peer can make grow, and what is in them."""

@@ -13,7 +13,7 @@ running Python beside it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import SupportsIndex
 
 from rudp.chunks import Chunks, Separator
@@ -39,7 +39,6 @@ class StreamReader(asyncio.StreamReader):
     _paused: bool
     _exception: Exception | None
     _transport: asyncio.ReadTransport | None
-    _wakeup_waiter: Callable[[], None]
     _waiter: asyncio.Future[None] | None
     _loop: asyncio.AbstractEventLoop
 
@@ -49,7 +48,11 @@ class StreamReader(asyncio.StreamReader):
         if not data:
             return
         self._chunks.append(data if type(data) is bytes else bytes(data))
-        self._wakeup_waiter()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.cancelled():
+                waiter.set_result(None)
         if self._transport is None or self._paused or self._chunks.size <= 2 * self._limit:
             return
         try:
@@ -87,7 +90,8 @@ class StreamReader(asyncio.StreamReader):
             finally:
                 self._waiter = None
         data = self._chunks.take(self._chunks.portion(n))
-        self._maybe_resume_transport()
+        if self._paused:
+            self._maybe_resume_transport()
         return data
 
     async def readexactly(self, n: int) -> bytes:
@@ -111,7 +115,8 @@ class StreamReader(asyncio.StreamReader):
         if n == 0:
             return b""
         data = self._chunks.take(n)
-        self._maybe_resume_transport()
+        if self._paused:
+            self._maybe_resume_transport()
         return data
 
     async def readline(self) -> bytes:
@@ -173,7 +178,8 @@ class StreamReader(asyncio.StreamReader):
                 f"Separator is found, but after {start} bytes (limit {self._limit})", start
             )
         data = self._chunks.take(end)
-        self._maybe_resume_transport()
+        if self._paused:
+            self._maybe_resume_transport()
         return data
 
     @property
