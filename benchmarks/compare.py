@@ -4,7 +4,8 @@
                                  [--seconds S] [--json FILE] [--svg FILE]
 
 The others come with the extra `bench`; one that is not installed is named and left out, and so is
-one that cannot do what a row is about. All run the same asyncio stream program (see `peers`), with
+one that cannot do what a row is about. Where rudp is compiled, `rudp-pure` is the same in plain
+Python. All run the same asyncio stream program (see `peers`), with
 their own default settings, on every event loop that is installed. Sender and receiver are processes
 of their own, fresh for each measurement. The rounds of a row are interleaved (tcp, rudp, aioquic,
 ...; ..., aioquic, rudp, tcp), so that whatever else the machine does meets all, and each figure is

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from peers import PURE
+
 KIB, MIB = 1 << 10, 1 << 20
 SMALL_SEGMENT = 1452
 WINDOWS = (64 * KIB, MIB, 8 * MIB, 64 * MIB)
@@ -121,7 +123,7 @@ ROWS: list[Row] = [
         "bulk",
         gbits(f"bulk, segments of {SMALL_SEGMENT}", at_least("tcp", 0.35, 0.35)),
         {"mss": SMALL_SEGMENT},
-        ("tcp", "rudp"),
+        ("tcp", "rudp", PURE),
     ),
     Row(
         "echo",

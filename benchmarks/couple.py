@@ -23,9 +23,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from peers import Order
+from peers import PURE, Order
 
 SIDES = Path(__file__).with_name("sides.py")
+INTERPRETED = Path(__file__).with_name("interpreted.py")
 LIMIT, PER_SECOND, PER_CONNECTION = 20.0, 8.0, 0.012
 """Seconds that a measurement may take: for itself, for each second of it, for each connection."""
 
@@ -68,6 +69,8 @@ class Side:
 @contextlib.asynccontextmanager
 async def side(name: str, order: Order) -> AsyncIterator[Side]:
     command = [sys.executable, str(SIDES), name, json.dumps(asdict(order))]
+    if order.peer == PURE:
+        command.insert(1, str(INTERPRETED))
     pipe = asyncio.subprocess.PIPE
     # A session of its own: Ctrl-C is for this process, which then ends the others.
     process = await asyncio.create_subprocess_exec(

@@ -16,6 +16,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from rudp._compiled import COMPILED
+
 COMPARE = Path(__file__).parent.parent / "benchmarks" / "compare.py"
 TWO = ("--peer", "rudp", "--peer", "tcp", "--loop", "asyncio", "--rounds", "1")
 HEADING = "measurement unit loop over median spread CPU % rudp/it demanded"
@@ -111,12 +113,25 @@ def test_a_peer_that_is_missing_or_cannot_is_named_and_left_out(tmp_path: Path) 
     chosen = ("--loop", "asyncio", "--rounds", "1", "--seconds", "0.02", "--only", "bulk")
     done = run(*chosen, program=program)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines() == [
+    missing = [
         f"{name} is not installed (the extra `bench` has it): skipped"
         for name in ("aioquic", "qh3", "kcp", "pyenet")
     ]
+    if not COMPILED:
+        pure = "rudp-pure: rudp is not compiled here, so there is no other form of it: skipped"
+        missing.insert(0, pure)
+    assert done.stderr.splitlines() == missing
     lines = done.stdout.partition("\n\n")[2].splitlines()[1:]
-    assert [line.split()[5] for line in lines] == ["tcp", "rudp"]
+    rudps = ["rudp", "rudp-pure"] if COMPILED else ["rudp"]
+    assert [line.split()[5] for line in lines] == ["tcp", *rudps]
+
+
+def test_a_program_can_be_run_with_the_source_of_rudp_alone(tmp_path: Path) -> None:
+    program = tmp_path / "where.py"
+    program.write_text("from rudp import engine, server\nprint(engine.__file__, server.__file__)\n")
+    done = run(str(program), program=COMPARE.with_name("interpreted.py"))
+    assert done.returncode == 0, done.stderr
+    assert [Path(each).suffix for each in done.stdout.split()] == [".py", ".py"]
 
 
 def test_more_connections_than_file_descriptors_are_skipped_with_a_sentence() -> None:

@@ -21,6 +21,8 @@ from importlib import metadata
 from typing import Any, ClassVar
 
 HOST = "127.0.0.1"
+PURE = "rudp-pure"
+"""The name of rudp as plain Python, where it is compiled: a line of its own."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -97,8 +99,8 @@ def all_peers() -> dict[str, Peer]:
     """By name, in the order of the table."""
     from peers.enet import ENet
     from peers.kcp import Kcp
-    from peers.native import Rudp, Tcp
+    from peers.native import PureRudp, Rudp, Tcp
     from peers.quic import Quic
 
-    peers = [Tcp(), Rudp(), Quic("aioquic"), Quic("qh3"), Kcp(), ENet()]
+    peers = [Tcp(), Rudp(), PureRudp(), Quic("aioquic"), Quic("qh3"), Kcp(), ENet()]
     return {peer.name: peer for peer in peers}

@@ -6,8 +6,8 @@ import asyncio
 import platform
 
 import rudp
-from peers import HOST, Handler, Order, Peer, Streams
-from rudp._compiled import FORM
+from peers import HOST, PURE, Handler, Order, Peer, Streams
+from rudp._compiled import COMPILED, FORM
 
 
 class Tcp(Peer):
@@ -53,6 +53,20 @@ class Rudp(Peer):
         if self._endpoint is None:
             self._endpoint = await rudp.Endpoint.open((HOST, 0), config=config(order))
         return await self._endpoint.open_connection(HOST, order.port)
+
+
+class PureRudp(Rudp):
+    """The same, in a process that finds only its source: see `interpreted`."""
+
+    name = PURE
+
+    def missing(self) -> str | None:
+        if not COMPILED:
+            return f"{self.name}: rudp is not compiled here, so there is no other form of it"
+        return None
+
+    def version(self) -> str:
+        return f"{rudp.__version__} (pure Python)"
 
 
 def config(order: Order) -> rudp.Config | None:
