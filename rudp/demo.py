@@ -296,12 +296,14 @@ async def _round_trip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 
 
 def climbs(rungs: Sequence[Rung], expected: Sequence[tuple[str, str, State, State]]) -> bool:
-    """Whether these rungs and no others were seen, each acknowledging what it should.
+    """Whether these rungs and no others were seen, each acknowledging what it should. What was
+    sent again does not count.
 
     SYN and FIN occupy one sequence number each (RFC 9293 section 3.4), so each ACK is the end of
     the last SYN or FIN of the other side.
     """
     ends: dict[str, int] = {}
+    rungs = [rung for rung in rungs if not rung.again]
     for rung in rungs:
         other = RIGHT if rung.sender == LEFT else LEFT
         if "ACK" in rung.control and other in ends and rung.ack != ends[other]:

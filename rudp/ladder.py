@@ -38,6 +38,7 @@ class Rung:
     data: int  # bytes
     left: State
     right: State
+    again: bool = False  # a busy machine may be late with an ACK; then something goes out twice
     arrived: bool = False  # until then, the receiver's state is the last one known
 
 
@@ -84,8 +85,9 @@ class Ladder:
         seq = segment.end - 1 if segment.flags & FIN else segment.seq
         if segment.flags & FIN:
             self._sent_between(side, segment, now)
-        end = wrap(segment.end)
-        self.rungs.append(Rung(now, side, control, wrap(seq), ack, end, 0, *self._both()))
+        rung = Rung(now, side, control, wrap(seq), ack, wrap(segment.end), 0, *self._both())
+        rung.again = any(_same(rung, other) for other in self.rungs)
+        self.rungs.append(rung)
         if control == "ACK":
             self._sent_between(side, segment, now)
 
@@ -150,13 +152,20 @@ def _line(rung: Rung, start: float, strokes: tuple[str, str, str]) -> str:
 def _label(rung: Rung) -> str:
     if not rung.control:
         return f"{rung.data} bytes of data"
-    label = f"{rung.control} SEQ={rung.seq}"
+    label = f"{rung.control} again" if rung.again else f"{rung.control} SEQ={rung.seq}"
     return f"{label} ACK={rung.ack}" if "ACK" in rung.control else label
 
 
 def _control(flags: int) -> str:
     bits = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK"))
     return "+".join(name for bit, name in bits if flags & bit)
+
+
+def _same(rung: Rung, other: Rung) -> bool:
+    """SYN and FIN have a number that is theirs; an ACK is what it acknowledges."""
+    if (rung.sender, rung.control, rung.end) != (other.sender, other.control, other.end):
+        return False
+    return rung.control != "ACK" or rung.ack == other.ack
 
 
 def _other(side: str) -> str:

@@ -15,7 +15,7 @@ import rudp
 from rudp.console import size
 from rudp.core.segment import ACK, FIN, PSH, SYN, Segment
 from rudp.core.state import State
-from rudp.demo import HANDSHAKE, climbs
+from rudp.demo import CLOSE, HANDSHAKE, climbs
 from rudp.ladder import LEFT, RIGHT, Ladder, lines
 
 ROOT = Path(__file__).parent.parent
@@ -220,6 +220,22 @@ def test_a_handshake_whose_last_ack_is_missing_is_not_right() -> None:
     wire = Wire()
     shake_hands(wire)
     assert not climbs(wire.ladder.take()[:-1], HANDSHAKE)
+
+
+def test_what_was_sent_again_is_drawn_as_such_and_does_not_make_it_wrong() -> None:
+    wire = Wire()
+    shake_hands(wire)
+    wire.ladder.take()
+    half, whole = State.FIN_WAIT_1, State.FIN_WAIT_2
+    for _ in range(2):
+        wire.carry(LEFT, segment(TOP, TOP + 1, FIN | ACK), half, State.CLOSE_WAIT)
+        wire.carry(RIGHT, segment(TOP + 1, TOP + 1, ACK), State.CLOSE_WAIT, whole)
+    last = segment(TOP + 1, TOP + 1, FIN | ACK)
+    wire.carry(RIGHT, last, State.LAST_ACK, State.TIME_WAIT)
+    wire.carry(LEFT, segment(TOP + 1, TOP + 2, ACK), State.TIME_WAIT, State.CLOSED)
+    rungs = wire.ladder.take()
+    assert climbs(rungs, CLOSE)
+    assert [n for n, line in enumerate(lines(rungs, 0.0)) if "again" in line] == [2, 3]
 
 
 def test_an_ack_of_something_else_is_no_rung_and_the_handshake_not_right() -> None:
