@@ -8,7 +8,9 @@ that still has something to do then is entered anew. A dormant one keeps only wh
 needs.
 
 To pack and to unpack takes as long as some messages do. So a connection that is woken soon rests
-twice as long before it sleeps again: one that says something every few seconds stays awake.
+twice as long before it sleeps again: one that says something every few seconds stays awake. The
+first rest is short for the sake of many that are opened together: memory in which others have
+settled down meanwhile would not go back to the system.
 
 Not here: what rest is, and how a connection is packed.
 """
@@ -24,13 +26,14 @@ from rudp.core.connection import Connection
 from rudp.core.dormant import at_rest, may_be_packed
 from rudp.deadlines import Deadlines
 
-WORTHWHILE: Final = 10.0
-"""A sleep is short unless it lasts this many times `Config.dormant_after`."""
+WORTHWHILE: Final = 60.0
+"""Seconds of sleep that are worth the packing: ten thousand connections that each sleep so long
+take some percent of a core for it."""
 
 AT_ONCE: Final = 20
 """Connections that are packed in one turn of the loop: some milliseconds, in pure Python."""
 
-PAUSE: Final = 0.01
+PAUSE: Final = 0.005
 """Seconds until the next turn in which connections are packed."""
 
 
@@ -72,7 +75,7 @@ class Dormancy:
         """Whatever it was woken for: it will be looked after."""
         now = self._deadlines.now()
         rest = self._after
-        if now < channel.asleep_since + WORTHWHILE * self._after:
+        if now < channel.asleep_since + WORTHWHILE:
             rest = 2 * max(rest, channel.rest)
         channel.rest = rest
         self._deadlines.set(channel, now + rest)

@@ -27,6 +27,8 @@ from .simulation.programs import PORT, now, simulate
 from .udp import until
 
 AFTER = rudp.Config().dormant_after or math.inf
+LONG = 3.0
+"""Seconds in which it falls asleep, also when it was woken before, and the handshake is over."""
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -98,8 +100,9 @@ def test_a_connection_that_rests_falls_asleep_and_then_there_is_no_timer() -> No
         assert not asleep(ours)
         assert not asleep(theirs)
         await asyncio.sleep(0.3)
-        assert asleep(ours)
         assert asleep(theirs)
+        await asyncio.sleep(LONG)  # the client kept the timer of its handshake for a second
+        assert asleep(ours)
         await asyncio.sleep(10.0)  # nothing is entered anew
         assert timers(ours) == timers(theirs) == 0
 
@@ -159,7 +162,7 @@ def test_who_is_woken_soon_rests_twice_as_long_before_he_sleeps_again() -> None:
         return await naps(ours, theirs, 5 * AFTER)
 
     async def seldom(ours: Stream, theirs: Stream) -> list[bool]:
-        return await naps(ours, theirs, 2 * WORTHWHILE * AFTER)
+        return await naps(ours, theirs, 2 * WORTHWHILE)
 
     assert talk(often) == [True] * 3 + [False] * 5  # after 1, 2 and 4 times as long, and then 8
     assert talk(seldom) == [True] * 8
@@ -198,7 +201,7 @@ def test_of_many_only_some_are_packed_in_one_turn_of_the_loop() -> None:
 
 
 async def sleeping(ours: Stream, theirs: Stream) -> None:
-    await asyncio.sleep(3 * AFTER)
+    await asyncio.sleep(LONG)
     assert asleep(ours)
     assert asleep(theirs)
 
@@ -210,7 +213,7 @@ def test_data_wakes_both_ends_and_then_they_sleep_again() -> None:
             await say(speaker, listener, bytes(100_000))
             assert not asleep(ours)
             assert not asleep(theirs)
-            await asyncio.sleep(5 * AFTER)
+            await asyncio.sleep(LONG)
 
     talk(scenario)
 
@@ -258,7 +261,7 @@ def test_whatever_woke_it_it_falls_asleep_again() -> None:
         await sleeping(ours, theirs)
         ours[1].write(b"")
         assert not asleep(ours)
-        await asyncio.sleep(3 * AFTER)
+        await asyncio.sleep(LONG)
         assert asleep(ours)
 
     talk(scenario)
@@ -272,7 +275,7 @@ def test_a_narrower_path_is_heeded() -> None:
         engine(ours).routes.forget = lambda addr: None  # type: ignore[method-assign]
         engine(ours)._lower_mss(channel.addr)
         assert channel.view().send_mss == 1000 - 48 - 12
-        await asyncio.sleep(5 * AFTER)
+        await asyncio.sleep(LONG)
         assert asleep(ours)
 
     talk(scenario)
@@ -310,7 +313,7 @@ def test_half_closed_it_sleeps_too() -> None:
 
 
 def test_keepalive_goes_on_and_finds_a_peer_that_is_gone() -> None:
-    keepalive = rudp.Keepalive(idle=20.0, interval=5.0, count=3)
+    keepalive = rudp.Keepalive(idle=90.0, interval=5.0, count=3)
 
     async def scenario(network: sim.Network, a: sim.Host, b: sim.Host) -> float:
         network.link(a, b, sim.Conditions(delay=0.01))
@@ -323,10 +326,10 @@ def test_keepalive_goes_on_and_finds_a_peer_that_is_gone() -> None:
             stream = await rudp.open_connection("b", PORT, config=config)
             assert await stream[0].readexactly(5) == b"hello"
             slept = 0
-            for _ in range(100):
+            for _ in range(400):
                 await asyncio.sleep(1.0)
                 slept += asleep(stream)
-            assert slept > 75
+            assert slept > 380
             b.crash()
             begin = now()
             with pytest.raises(TimeoutError):
@@ -337,7 +340,7 @@ def test_keepalive_goes_on_and_finds_a_peer_that_is_gone() -> None:
         await b.run(serve())
         return await a.run(ask())
 
-    assert 15.0 <= simulate(scenario) <= 40.0
+    assert 15.0 <= simulate(scenario) <= 110.0
 
 
 # -- on real loops -------------------------------------------------------------------------------

@@ -122,10 +122,11 @@ class Config:
     """Most bytes received and not yet read by the application; bounds the advertised window."""
     receive_autotuning: bool = True
     """Start with a small window and let it grow to `receive_buffer` as the traffic needs it."""
-    dormant_after: float | None = 1.0
+    dormant_after: float | None = 0.25
     """Seconds of rest, with nothing under way, unread or owed, after which a connection is packed
-    into a few hundred bytes until its next use. That costs a few hundred microseconds, most of them
-    before the rest. None: never. It never is with a congestion control of your own."""
+    into a few hundred bytes until its next use, which costs a few hundred microseconds; twice as
+    many seconds each time that the use came within a minute. None: never. It never is with a
+    congestion control of your own."""
     max_reassembly_ranges: int = 1024
     """Most separate ranges of out-of-order data that are held."""
     max_flight_ranges: int = 8192
