@@ -247,7 +247,7 @@ def number(value: float, form: str = "") -> str:
 
 
 def print_line(line: tuple[str, ...]) -> None:
-    widths = (max(len(figure.label) for row in ROWS for figure in row.figures), 7, 7, 7, 7, 13, 7)
+    widths = (max(len(figure.label) for row in ROWS for figure in row.figures), 7, 7, 9, 7, 13, 7)
     said = [
         word.ljust(width) if index < 4 else word.rjust(width)
         for index, (word, width) in enumerate(zip(line, (*widths, 7, 0), strict=True))
