@@ -85,6 +85,10 @@ def test_a_violation_is_told_in_the_line_that_replays_it(
     assert "Violation: a read at" in capsys.readouterr().out
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The command, which does not outlive the test however that ends; nor do its workers."""
@@ -94,6 +98,8 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # What runs in a shell's background ignores Ctrl-C, and so do its children.
+        preexec_fn=_hear_ctrl_c if os.name == "posix" else None,
     ) as process:
         try:
             yield process
