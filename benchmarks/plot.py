@@ -17,11 +17,20 @@ BAR, GAP, GROUP_GAP = 14, 2, 16
 TOP, FOOT = 80, 40
 FONT = "font-family='Helvetica, Arial, sans-serif'"
 
+Groups = Mapping[str, Mapping[str, float]]
+"""Label -> series -> value."""
 
-def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]]) -> str:
-    """The chart of `groups`: label -> series -> value, in the order in which they are given."""
-    series = list(dict.fromkeys(name for group in groups.values() for name in group))
-    colours = {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(series)}
+
+def bars(
+    title: str, unit: str, groups: Groups, colours: Mapping[str, str] | None = None
+) -> str:
+    """The chart of `groups`: label -> series -> value, in the order in which they are given.
+
+    `colours`: of the series, if there are other charts that have them too.
+    """
+    used = dict.fromkeys(name for group in groups.values() for name in group)
+    colours = colours or coloured([groups])
+    colours = {name: colours[name] for name in colours if name in used}
     top = max((value for group in groups.values() for value in group.values()), default=1.0)
     step = tick_step(top)
     ticks = [step * index for index in range(math.ceil(top / step) + 1)] or [0.0]
@@ -41,21 +50,28 @@ def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, float]]) -> st
     )
 
 
-Chart = tuple[str, str, Mapping[str, Mapping[str, float]]]
+def coloured(charts: Sequence[Groups]) -> dict[str, str]:
+    """A colour for each series, by the order of their first appearance."""
+    names = dict.fromkeys(name for groups in charts for group in groups.values() for name in group)
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+
+
+Chart = tuple[str, str, Groups]
 """The arguments of `bars`."""
 
 
 def column(charts: Sequence[Chart]) -> str:
     """Several charts, each with its own unit and scale, one below the other."""
     out, y = [], 0
+    colours = coloured([groups for _, _, groups in charts])
     for title, unit, groups in charts:
-        out.append(f"<g transform='translate(0,{y})'>\n{bars(title, unit, groups)}</g>")
+        out.append(f"<g transform='translate(0,{y})'>\n{bars(title, unit, groups, colours)}</g>")
         y += bottom_of(groups) + FOOT
     size = f"width='{WIDTH}' height='{y}' viewBox='0 0 {WIDTH} {y}'"
     return "\n".join([f"<svg xmlns='http://www.w3.org/2000/svg' {size}>", *out, "</svg>\n"])
 
 
-def bottom_of(groups: Mapping[str, Mapping[str, float]]) -> int:
+def bottom_of(groups: Groups) -> int:
     return TOP + sum(height_of(group) + GROUP_GAP for group in groups.values())
 
 
@@ -89,7 +105,7 @@ def grid(ticks: list[float], scale: float, bottom: float, unit: str) -> list[str
 
 
 def drawn(
-    groups: Mapping[str, Mapping[str, float]], colours: Mapping[str, str], scale: float
+    groups: Groups, colours: Mapping[str, str], scale: float
 ) -> list[str]:
     out, y, left = [], TOP, LABELS + MARGIN
     for label, group in groups.items():
