@@ -84,11 +84,7 @@ class StreamReader(asyncio.StreamReader):
                 pieces.append(piece)
             return b"".join(pieces)
         if not self._chunks.size and not self._eof:
-            waiter = self._begin_to_wait("read")
-            try:
-                await waiter
-            finally:
-                self._waiter = None
+            await self._more("read")
         data = self._chunks.take(self._chunks.portion(n))
         if self._paused:
             self._maybe_resume_transport()
@@ -107,11 +103,7 @@ class StreamReader(asyncio.StreamReader):
         while self._chunks.size < n:
             if self._eof:
                 raise asyncio.IncompleteReadError(self._chunks.take(self._chunks.size), n)
-            waiter = self._begin_to_wait("readexactly")
-            try:
-                await waiter
-            finally:
-                self._waiter = None
+            await self._more("readexactly")
         if n == 0:
             return b""
         data = self._chunks.take(n)
@@ -166,11 +158,7 @@ class StreamReader(asyncio.StreamReader):
                 )
             if self._eof:
                 raise asyncio.IncompleteReadError(self._chunks.take(self._chunks.size), None)
-            waiter = self._begin_to_wait("readuntil")
-            try:
-                await waiter
-            finally:
-                self._waiter = None
+            await self._more("readuntil")
 
         start, end = match
         if start > self._limit:
@@ -193,11 +181,11 @@ class StreamReader(asyncio.StreamReader):
         if data:
             self._chunks.append(bytes(data))
 
-    def _begin_to_wait(self, name: str) -> asyncio.Future[None]:
-        """What is done when there is more to read, or the end. It is for one at a time: whoever
-        asks clears `_waiter` when he has waited. asyncio has a coroutine here, one for each wait.
+    def _more(self, name: str) -> asyncio.Future[None]:
+        """What is done when there is more to read, or the end; for one reader at a time. asyncio
+        has a coroutine here. Whoever gave up has left a cancelled future, which is in nobody's way.
         """
-        if self._waiter is not None:
+        if self._waiter is not None and not self._waiter.done():
             raise RuntimeError(
                 f"{name}() called while another coroutine is already waiting for incoming data"
             )

@@ -213,6 +213,24 @@ async def test_who_may_not_wait_too_does_not_disturb_who_waits(name: str) -> Non
         assert await waiting == b"word"
 
 
+async def test_who_begins_to_wait_before_the_last_has_woken_up_is_not_forgotten() -> None:
+    reader = StreamReader()
+    late = asyncio.create_task(reader.readexactly(4))
+    await asyncio.sleep(0)
+
+    async def read_twice() -> bytes:
+        return await reader.read(4) + await reader.read(4)
+
+    quick = asyncio.create_task(read_twice())
+    reader.feed_data(b"wo")  # wakes the first, but the second has its turn before
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="already waiting"):
+            await late
+        reader.feed_data(b"rd")
+        assert await quick == b"word"
+
+
 async def test_a_mutable_buffer_is_copied_when_it_is_fed() -> None:
     data = bytearray(b"before")
     reader = StreamReader()
