@@ -47,7 +47,7 @@ class CompiledBuild(build_ext):
             raise SystemExit(f"RUDP_USE_MYPYC=1 needs {MYPY} where it builds") from None
         self.distribution.ext_modules = mypycify(modules(), opt_level="3", group_name="rudp")
         for extension in self.distribution.ext_modules:
-            if self.compiler != "msvc" and os.name == "posix":
+            if os.name == "posix":
                 # Its functions are nobody else's: they can call each other without a detour.
                 extension.extra_compile_args.append("-fvisibility=hidden")
         super().finalize_options()
