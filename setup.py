@@ -15,6 +15,7 @@ from setuptools.errors import CompileError
 HOT = (
     "rudp/core/*.py",
     "rudp/core/congestion/*.py",
+    "rudp/busy_poll.py",
     "rudp/channel.py",
     "rudp/chunks.py",
     "rudp/datagram_layer.py",

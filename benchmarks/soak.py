@@ -99,7 +99,7 @@ def sample() -> Sample:
         "tasks": len(asyncio.all_tasks()),
         "endpoints": len(engines),
         "connections": sum(len(each.channels) for each in engines),
-        "time_waits": sum(each.has_time_wait for each in engines),
+        "time_waits": sum(len(each.time_waits) for each in engines),
         "deadlines": sum(each._deadlines._live for each in engines),
         # Entries of the heap for deadlines that have moved; they may be half of it.
         "overtaken": sum(

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from .busy_poll import BusyPoll
 from .datagram_layer import NOBODY, DatagramLayer, Receiver
 from .ecn import ecn_field
 from .icmp import hear_errors, read_errors
@@ -101,8 +102,8 @@ class Datagrams(DatagramLayer):
 
     Takes the socket over and closes it. `offload` false leaves GSO and GRO off where the kernel has
     them: a packet capture on the same host then shows single datagrams instead of what the kernel
-    joined. Raises NotImplementedError where the loop has no add_reader() or the socket no sendmsg()
-    (Windows).
+    joined. `busy_poll` is Config's. Raises NotImplementedError where the loop has no add_reader()
+    or the socket no sendmsg() (Windows).
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Datagrams(DatagramLayer):
         clock: Callable[[], float] = time.monotonic,
         *,
         offload: bool = True,
+        busy_poll: float = 0.0,
     ) -> None:
         if not hasattr(sock, "sendmsg"):
             raise NotImplementedError("this system's sockets have no sendmsg()")
@@ -133,6 +135,7 @@ class Datagrams(DatagramLayer):
         self._field = ecn_field(sock)
         self.ecn = self._field is not None
         self._marked: list[tuple[bytes, Address]] = []  # what came with CE, in this wake-up
+        self._busy_poll = BusyPoll(loop, clock, busy_poll)
         self._singles = 0  # wake-ups since something was left after the first read
         self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
         if self._field is not None:
@@ -169,6 +172,7 @@ class Datagrams(DatagramLayer):
         if self._closed:
             return
         self._closed = True
+        self._busy_poll.close()
         self._forget_kept()
         self._loop.remove_reader(self._fd)
         if self.blocked:
@@ -177,6 +181,9 @@ class Datagrams(DatagramLayer):
         self._receiver = NOBODY
 
     # Receiving
+
+    def expect_answer(self) -> None:
+        self._busy_poll.expect()
 
     def drain(self) -> None:
         if not self._closed:
@@ -206,6 +213,8 @@ class Datagrams(DatagramLayer):
                 self._singles = 0
             if budget <= 0 or self._marked:
                 break
+        if datagrams or self._marked:
+            self._busy_poll.heard()
         if datagrams:
             self._receiver.datagrams_received(datagrams, now)
         if self._marked and not self._closed:
@@ -384,6 +393,7 @@ async def open_datagrams(
     clock: Callable[[], float] = time.monotonic,
     *,
     offload: bool = True,
+    busy_poll: float = 0.0,
 ) -> DatagramLayer:
     """Put a socket to work in the way the loop allows.
 
@@ -391,7 +401,7 @@ async def open_datagrams(
     from here on. If this raises or is cancelled, it is closed.
     """
     try:
-        return Datagrams(loop, sock, receiver, clock, offload=offload)
+        return Datagrams(loop, sock, receiver, clock, offload=offload, busy_poll=busy_poll)
     except NotImplementedError:
         return await open_loop_datagrams(loop, sock, receiver, clock)
     except BaseException:

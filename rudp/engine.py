@@ -29,6 +29,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from rudp.busy_poll import SHORT
 from rudp.channel import Channel, Key, Listener
 from rudp.complaints import Complaints, internal_error
 from rudp.core import codec, isn
@@ -96,7 +97,8 @@ class Engine(asyncio.DatagramProtocol):
         self.family = sock.family
         self.connected = connected
         self.routes = Routes(sock.family, self.config.path_mtu_discovery)
-        self.datagrams = await open_datagrams(self.loop, sock, self, self.clock)
+        poll = self.config.busy_poll
+        self.datagrams = await open_datagrams(self.loop, sock, self, self.clock, busy_poll=poll)
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -109,10 +111,6 @@ class Engine(asyncio.DatagramProtocol):
     def full(self) -> bool:
         """There is no room for another connection."""
         return len(self._channels) >= self.config.max_connections
-
-    @property
-    def has_time_wait(self) -> bool:
-        return len(self.time_waits) > 0
 
     @property
     def channels(self) -> list[Channel]:
@@ -355,6 +353,8 @@ class Engine(asyncio.DatagramProtocol):
             addr = None if self.connected is not None else channel.addr
             for segment in segments:
                 self._send(segment, connection.send_mss, addr, connection.state, now)
+            if 0 < connection.snd.flight_size <= SHORT:
+                self.datagrams.expect_answer()
 
     def _send(
         self, segment: Segment, mss: int, addr: Address | None, state: State, now: float

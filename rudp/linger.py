@@ -49,7 +49,7 @@ class Keeper:
 
     def rest(self, engine: Engine) -> None:
         """Nobody owns `engine` any more: keep it for TIME-WAIT, or shut it."""
-        if not engine.has_time_wait:
+        if not engine.time_waits:
             self.shut(engine)
             return
         self._idle[engine] = None

@@ -349,7 +349,7 @@ async def test_time_wait_lasts_two_msl_when_ack_and_fin_come_together() -> None:
         batch = [(encode(hand.segment(flags)), peer.addr) for flags in (ACK, FIN | ACK)]
         endpoint.engine.datagrams_received(batch, endpoint.engine.clock())
         await asyncio.sleep(0.3)
-        left = endpoint.engine.has_time_wait
+        left = len(endpoint.engine.time_waits)
         endpoint.abort()
         assert not left
 

@@ -80,7 +80,7 @@ async def test_an_endpoint_that_is_aborted_acknowledges_the_fin_that_it_has_just
         await writer.wait_closed()
         await hand.fin()
         endpoint.engine.datagrams.drain()
-        assert endpoint.engine.has_time_wait
+        assert endpoint.engine.time_waits
         endpoint.abort()  # before the turn of the loop in which the ACK would have gone out
         await hand.peer.next(lambda segment: segment.ack == hand.seq % 2**32)
 
@@ -103,7 +103,7 @@ async def test_a_forged_fin_neither_prolongs_time_wait_nor_is_answered_each_time
     async with RawPeer.open() as peer, listening(echo, msl=0.1) as endpoint:
         hand, _ = await closed_first(peer, endpoint.open_connection(*peer.addr))
         started = time.monotonic()
-        while endpoint.engine.has_time_wait:
+        while endpoint.engine.time_waits:
             forged = [hand.segment(flags, back=-12345) for flags in (FIN, FIN | ACK)]
             answers = await peer.answers(endpoint.sockname, *forged * 5)
             assert kinds(answers).count(".") <= 1
@@ -114,7 +114,7 @@ async def test_time_wait_is_over_after_two_msl() -> None:
     async with RawPeer.open() as peer, listening(echo, msl=0.05) as endpoint:
         started = time.monotonic()
         hand, _ = await closed_first(peer, endpoint.open_connection(*peer.addr))
-        await until(lambda: not endpoint.engine.has_time_wait)
+        await until(lambda: not endpoint.engine.time_waits)
         assert time.monotonic() - started >= 0.1
         answers = await peer.answers(endpoint.sockname, hand.segment(FIN | ACK, back=1))
         assert kinds(answers) == ["R"]
@@ -140,7 +140,7 @@ async def test_without_time_wait_the_socket_goes_at_once() -> None:
         assert await stream[0].read() == b""
         await closed(stream)
         await until(lambda: files() == before)
-        await until(lambda: endpoint.engine.has_time_wait)
+        await until(lambda: endpoint.engine.time_waits)
 
 
 async def test_no_more_sockets_are_kept_for_time_wait_than_the_limit() -> None:
@@ -276,7 +276,7 @@ async def test_a_server_in_time_wait_takes_a_new_connection_of_the_same_ports() 
             await closed(server_side)
             assert await stream[0].read() == b""
             await closed(stream)
-            await until(lambda: endpoint.engine.has_time_wait)
+            await until(lambda: endpoint.engine.time_waits)
             await asyncio.sleep(0.002)  # the timestamp clock ticks in milliseconds
         ours.abort()
 
@@ -309,7 +309,7 @@ async def test_two_ports_in_our_own_time_wait_cannot_be_opened_again() -> None:
         with pytest.raises(OSError) as exc:
             await ours.open_connection(*endpoint.sockname, local_port=1234)
         assert peers.in_use(exc)
-        await until(lambda: channels(ours) == 0 and not ours.engine.has_time_wait)
+        await until(lambda: channels(ours) == 0 and not ours.engine.time_waits)
         stream = await ours.open_connection(*endpoint.sockname, local_port=1234)
         await closed(stream)
         ours.abort()

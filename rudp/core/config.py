@@ -143,7 +143,7 @@ class Config:
     """Offer and accept Explicit Congestion Notification (RFC 3168), where the socket gives access
     to the ECN field of the IP header (Linux)."""
 
-    # Limits of an endpoint -----------------------------------------------------------------
+    # The endpoint --------------------------------------------------------------------------
     backlog: int = 100
     """Most connections of a listener whose handshake is not complete; further SYNs are answered by
     SYN cookies (RFC 4987), and nothing of them is kept."""
@@ -151,6 +151,10 @@ class Config:
     """Most connections of an endpoint."""
     max_time_wait: int = 16384
     """Most connections of an endpoint in TIME-WAIT; the oldest makes room."""
+    busy_poll: float = 0.0002
+    """Seconds, 0.01 at most, that an endpoint stays awake after it has sent something short, where
+    answers have been as quick as that: between two programs on one host, it spares both the price
+    of sleeping and waking up. 0: never. See docs/performance.md."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -243,6 +247,7 @@ def _check_ranges(c: Config) -> None:
         _require(getattr(c, name) > 0, name, getattr(c, name), "a positive number of seconds")
     for name in ("msl", "linger", "r1", "syn_ack_retransmissions", "linear_timeouts"):
         _require(getattr(c, name) >= 0, name, getattr(c, name), "0 or more")
+    _require(0 <= c.busy_poll <= 0.01, "busy_poll", c.busy_poll, "from 0 to 0.01 s")
     if c.user_timeout is not None:
         _require(c.user_timeout > 0, "user_timeout", c.user_timeout, "seconds above 0, or None")
     if c.dormant_after is not None:

@@ -144,7 +144,7 @@ def test_threat_09_loops_no_forged_segment_sets_two_endpoints_on_each_other() ->
         await asyncio.sleep(1)
         second[1].close()
         await asyncio.sleep(1)
-        assert ends[0].engine.has_time_wait
+        assert ends[0].engine.time_waits
         await asyncio.sleep(1)
         worst = []
         for flags, port in itertools.product(range(64), (80, 5000, 5001, 7)):
@@ -164,7 +164,7 @@ def test_threat_09_loops_no_forged_segment_sets_two_endpoints_on_each_other() ->
             engine.datagrams_received([(encode(forged), sender)], engine.clock())
             await asyncio.sleep(0.9)
             worst.append((repr(forged), sum(tally.went for tally in tallies) - before))
-        assert ends[0].engine.has_time_wait
+        assert ends[0].engine.time_waits
         assert ends[0].engine.channels  # it has outlived all of that
         for each in (stream, kept):
             each[1].transport.abort()

@@ -193,13 +193,13 @@ async def test_threat_07_syn_flood_a_cookie_never_reuses_a_pair_in_time_wait() -
         await hand.next(lambda segment: segment.flags & FIN)
         await hand.fin()
         await stream[1].wait_closed()
-        await until(lambda: endpoint.engine.has_time_wait)
+        await until(lambda: endpoint.engine.time_waits)
         await peer.fence(endpoint.sockname)
         fill_backlog(endpoint, 1)
         again = hand.segment(SYN)
         again.seq = (again.seq + 10**6) % 2**32
         assert await peer.answers(endpoint.sockname, again) == []
-        assert endpoint.engine.has_time_wait
+        assert endpoint.engine.time_waits
 
 
 async def test_threat_07_syn_flood_cookies_are_answers_that_cost_one_segment_each() -> None:
