@@ -20,6 +20,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
+from .sockets import Address
+
 SHORT: Final = 1024
 """Bytes under way, at most, that look like a question or an answer and not like a transfer."""
 
@@ -37,28 +39,35 @@ class BusyPoll:
         self._clock = clock
         self._longest = longest
         self._waiting = False
+        self._peer: Address | None = None  # whose answer it is; None if there is only one peer
         self._until = 0.0  # 0 while the turn of the loop has not ended that sent the question
         self._turning = False  # _turn() is in the loop's queue
         self._restraint = 0.0  # how many are left out after the last one
         self._left_out = 0  # and how many of these are still to come
 
-    def expect(self) -> None:
-        """Something was sent that may be answered at once."""
+    def expect(self, peer: Address | None) -> None:
+        """Something was sent to `peer` that may be answered at once."""
         if self._waiting or not self._longest:
             return
         if self._left_out > 0:
             self._left_out -= 1
             return
         self._waiting = True
+        self._peer = peer
         self._until = 0.0
         self._turn_again()
 
-    def heard(self) -> None:
-        """Something came: the answer, if one was expected."""
-        if self._waiting:
-            self._waiting = False
-            self._restraint *= 7 / 8
-            self._left_out = int(self._restraint)
+    def heard(self, datagrams: list[tuple[bytes, Address]]) -> None:
+        """These came. What others say is no reason to be awake: a server with many peers that are
+        far away hears something all the time."""
+        if not self._waiting:
+            return
+        for _, sender in datagrams:
+            if self._peer is None or sender == self._peer:
+                self._waiting = False
+                self._restraint *= 7 / 8
+                self._left_out = int(self._restraint)
+                return
 
     def close(self) -> None:
         """Nothing is expected any more."""

@@ -141,8 +141,9 @@ class DatagramLayer(ABC):
     def drain(self) -> None:  # noqa: B027 - asyncio's own transport cannot be asked
         """Hand over what has arrived, without waiting for the loop to ask for it."""
 
-    def expect_answer(self) -> None:  # noqa: B027 - to wait for it in the usual way is enough
-        """What was sent last may be answered in a moment."""
+    def expect_answer(self, addr: Address | None) -> None:  # noqa: B027 - sleeping does no harm
+        """What was sent to `addr` last may be answered in a moment; None means the connected
+        peer."""
 
     @abstractmethod
     def abort(self) -> None:

@@ -182,8 +182,8 @@ class Datagrams(DatagramLayer):
 
     # Receiving
 
-    def expect_answer(self) -> None:
-        self._busy_poll.expect()
+    def expect_answer(self, addr: Address | None) -> None:
+        self._busy_poll.expect(addr)
 
     def drain(self) -> None:
         if not self._closed:
@@ -213,12 +213,12 @@ class Datagrams(DatagramLayer):
                 self._singles = 0
             if budget <= 0 or self._marked:
                 break
-        if datagrams or self._marked:
-            self._busy_poll.heard()
         if datagrams:
+            self._busy_poll.heard(datagrams)
             self._receiver.datagrams_received(datagrams, now)
         if self._marked and not self._closed:
             marked, self._marked = self._marked, []
+            self._busy_poll.heard(marked)
             self._receiver.datagrams_received(marked, now, ce=True)
         if failure is not None and not self._closed:
             self._loop.call_soon(self._watch)  # uvloop stops after this callback, not before

@@ -354,7 +354,7 @@ class Engine(asyncio.DatagramProtocol):
             for segment in segments:
                 self._send(segment, connection.send_mss, addr, connection.state, now)
             if 0 < connection.snd.flight_size <= SHORT:
-                self.datagrams.expect_answer()
+                self.datagrams.expect_answer(addr)
 
     def _send(
         self, segment: Segment, mss: int, addr: Address | None, state: State, now: float

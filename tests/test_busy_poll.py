@@ -19,6 +19,8 @@ from .udp import LOCALHOST, Recorder, open_own, until
 __all__ = ["open_own"]
 
 LONGEST = 10.0
+PEER, OTHER = ("192.0.2.1", 9), ("192.0.2.2", 9)
+ANSWER, REMARK = [(b"answer", PEER)], [(b"remark", OTHER)]
 
 
 class Loop:
@@ -52,26 +54,50 @@ def poll(longest: float = LONGEST) -> tuple[BusyPoll, Loop]:
 def test_the_loop_turns_until_the_time_is_up() -> None:
     polling, loop = poll()
     assert loop.turns() == 0
-    polling.expect()
+    polling.expect(PEER)
     assert loop.turns() == LONGEST + 2  # the first one begins to count, the last one sees the end
 
 
 def test_the_loop_turns_no_more_when_the_answer_has_come() -> None:
     polling, loop = poll()
-    polling.expect()
+    polling.expect(PEER)
     assert loop.turns(5) == 5
-    polling.heard()
+    polling.heard(ANSWER)
+    assert loop.turns() == 1
+
+
+def test_what_others_say_is_no_answer() -> None:
+    polling, loop = poll()
+    polling.expect(PEER)
+    assert loop.turns(5) == 5
+    polling.heard(REMARK)
+    assert loop.turns() == LONGEST + 2 - 5
+    polling.expect(PEER)  # left out, since the first one was in vain
+    assert loop.turns() == 0
+
+
+def test_the_answer_may_come_with_what_others_say() -> None:
+    polling, loop = poll()
+    polling.expect(PEER)
+    polling.heard(REMARK + ANSWER)
+    assert loop.turns() == 1
+
+
+def test_a_connected_socket_has_one_peer_which_needs_no_address() -> None:
+    polling, loop = poll()
+    polling.expect(None)
+    polling.heard(ANSWER)
     assert loop.turns() == 1
 
 
 def test_time_counts_from_the_first_question_not_from_the_last() -> None:
     polling, loop = poll()
-    polling.expect()
+    polling.expect(PEER)
     turns = 0
     while loop.turns(1):
         turns += 1
         if turns < LONGEST:
-            polling.expect()
+            polling.expect(PEER)
         assert turns < 2 * LONGEST
         assert len(loop.queue) <= 1
     assert turns == LONGEST + 2
@@ -79,10 +105,10 @@ def test_time_counts_from_the_first_question_not_from_the_last() -> None:
 
 def test_a_new_question_has_all_the_time_again() -> None:
     polling, loop = poll()
-    polling.expect()
+    polling.expect(PEER)
     loop.turns(8)
-    polling.heard()
-    polling.expect()
+    polling.heard(ANSWER)
+    polling.expect(PEER)
     assert loop.turns() == LONGEST + 2
 
 
@@ -90,10 +116,10 @@ def attempts(polling: BusyPoll, loop: Loop, questions: int, answered: bool) -> l
     """For each question, whether the loop was kept awake for it."""
     awake = []
     for _ in range(questions):
-        polling.expect()
+        polling.expect(PEER)
         awake.append(loop.turns(2) == 2)
         if answered:
-            polling.heard()
+            polling.heard(ANSWER)
         loop.turns()
     return awake
 
@@ -126,12 +152,12 @@ def test_it_goes_on_while_five_out_of_six_are_answered(of: int, busy: bool) -> N
     awake = 0
     vigils = 0
     for _ in range(20_000):
-        polling.expect()
+        polling.expect(PEER)
         if loop.turns(2) == 2:
             awake += 1
             vigils += 1
             if vigils % of:
-                polling.heard()
+                polling.heard(ANSWER)
         loop.turns()
     assert (awake > 10_000) is busy
     assert busy or awake < 500
@@ -139,13 +165,13 @@ def test_it_goes_on_while_five_out_of_six_are_answered(of: int, busy: bool) -> N
 
 def test_it_can_be_switched_off() -> None:
     polling, loop = poll(longest=0.0)
-    polling.expect()
+    polling.expect(PEER)
     assert loop.turns() == 0
 
 
 def test_a_closed_socket_lets_the_loop_sleep() -> None:
     polling, loop = poll()
-    polling.expect()
+    polling.expect(PEER)
     polling.close()
     assert loop.turns() == 1
     assert not loop.queue
@@ -163,7 +189,7 @@ async def test_a_socket_keeps_the_loop_awake_until_something_arrives(open_own: A
         clock=lambda: float(next(ticks)),
         busy_poll=1e6,
     )
-    layer.expect_answer()
+    layer.expect_answer(None)
     for _ in range(100):
         await asyncio.sleep(0)
     assert next(ticks) >= 100
@@ -192,7 +218,7 @@ async def test_the_layer_of_other_loops_is_asked_in_vain() -> None:
     layer = await open_datagrams(
         bare, bind_socket(socket.AF_INET, LOCALHOST), Recorder(), busy_poll=0.01
     )
-    layer.expect_answer()
+    layer.expect_answer(None)
     layer.abort()
 
 
