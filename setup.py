@@ -47,10 +47,11 @@ class CompiledBuild(build_ext):
         except ModuleNotFoundError:
             raise SystemExit(f"RUDP_USE_MYPYC=1 needs {MYPY} where it builds") from None
         self.distribution.ext_modules = mypycify(modules(), opt_level="3", group_name="rudp")
-        for extension in self.distribution.ext_modules:
-            if os.name == "posix":
+        if os.name == "posix":
+            for extension in self.distribution.ext_modules:
                 # Its functions are nobody else's: they can call each other without a detour.
-                extension.extra_compile_args.append("-fvisibility=hidden")
+                hidden = [*extension.extra_compile_args, "-fvisibility=hidden"]
+                extension.extra_compile_args = hidden
         super().finalize_options()
 
     def get_source_files(self):
