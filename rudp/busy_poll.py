@@ -17,6 +17,7 @@ The kernel does the same for itself: net.core.busy_poll, and KVM's halt_poll_ns.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -33,11 +34,14 @@ class BusyPoll:
     """The vigils of one socket: `expect` begins one, and `heard` or the time ends it."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], longest: float
+        self,
+        loop: asyncio.AbstractEventLoop,
+        longest: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._loop = loop
-        self._clock = clock
         self._longest = longest
+        self._clock = clock  # not the loop's: a simulated one may wait until there is nothing to do
         self._waiting = False
         self._peer: Address | None = None  # whose answer it is; None if there is only one peer
         self._until = 0.0  # 0 while the turn of the loop has not ended that sent the question

@@ -135,7 +135,7 @@ class Datagrams(DatagramLayer):
         self._field = ecn_field(sock)
         self.ecn = self._field is not None
         self._marked: list[tuple[bytes, Address]] = []  # what came with CE, in this wake-up
-        self._busy_poll = BusyPoll(loop, clock, busy_poll)
+        self._busy_poll = BusyPoll(loop, busy_poll)
         self._singles = 0  # wake-ups since something was left after the first read
         self._space = _GRO_SPACE + (0 if self._locals is None else self._locals.space)
         if self._field is not None:
