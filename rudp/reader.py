@@ -21,6 +21,21 @@ from rudp.chunks import Chunks, Separator
 __all__ = ["StreamReader"]
 
 
+class _Buffered(bytearray):
+    """A copy of all that is in `chunks`, which are emptied with it.
+
+    asyncio's start_tls() gives TLS what its reader holds, and clears that buffer (CPython 3.14.4).
+    """
+
+    def __init__(self, chunks: Chunks) -> None:
+        super().__init__(bytes(chunks))
+        self._chunks = chunks
+
+    def clear(self) -> None:
+        super().clear()
+        self._chunks.take(self._chunks.size)
+
+
 class StreamReader(asyncio.StreamReader):
     """An asyncio.StreamReader that passes large chunks through uncopied.
 
@@ -172,8 +187,11 @@ class StreamReader(asyncio.StreamReader):
 
     @property
     def _buffer(self) -> bytearray:
-        """A copy of what is buffered, for those who look at the bytearray of asyncio's class."""
-        return bytearray(bytes(self._chunks))
+        """A copy of what is buffered, for those who look at the bytearray of asyncio's class.
+
+        The one change that they can make to it is to clear it.
+        """
+        return _Buffered(self._chunks)
 
     @_buffer.setter
     def _buffer(self, data: Iterable[SupportsIndex]) -> None:

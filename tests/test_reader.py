@@ -374,6 +374,17 @@ async def test_the_buffer_attribute_shows_what_is_buffered_and_replaces_it() -> 
     assert reader._buffer == bytearray()
 
 
+async def test_clearing_the_buffer_attribute_takes_out_what_is_buffered() -> None:
+    # As asyncio's start_tls() does from 3.14.4, once it has given the bytes to TLS.
+    reader = reader_with(b"a" * ALONE, b"bc")
+    assert await reader.readexactly(1) == b"a"
+    buffer = reader._buffer
+    buffer.clear()
+    assert buffer == reader._buffer == bytearray()
+    reader.feed_data(b"new")
+    assert await reader.read(2**16) == b"new"
+
+
 async def test_it_is_an_asyncio_stream_reader_with_its_repr() -> None:
     reader = reader_with(b"four")
     assert isinstance(reader, asyncio.StreamReader)
