@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import errno
 import logging
+import math
 import socket
 import warnings
 from asyncio import constants
@@ -258,11 +259,14 @@ class Transport(asyncio.Transport):
 
     def _deliver_soon(self) -> None:
         self.deliver()
-        connection = self._channel.view()
+        channel = self._channel
+        connection = channel.view()
         if self._ending and not connection.readable:
             self._end()
-        if connection.ack_due:
-            self._engine.output(self._channel)
+        # While something was unread it could not fall asleep, and maybe nobody looks after it.
+        unwatched = channel.awake is not None and channel.armed == math.inf
+        if connection.ack_due or unwatched:
+            self._engine.output(channel)
 
     def deliver(self) -> None:
         """Hand over what has arrived, and the EOF after it, unless reading is paused."""

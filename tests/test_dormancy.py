@@ -149,6 +149,21 @@ def test_what_nobody_reads_keeps_it_awake_and_costs_no_timer() -> None:
     talk(scenario)
 
 
+def test_what_was_paused_is_read_and_then_it_falls_asleep() -> None:
+    async def scenario(ours: Stream, theirs: Stream) -> None:
+        theirs[1].transport.pause_reading()
+        ours[1].write(b"unread")
+        await asyncio.sleep(10.0)
+        assert timers(theirs) == 0
+        theirs[1].transport.resume_reading()
+        assert await theirs[0].readexactly(6) == b"unread"
+        await asyncio.sleep(0.1)
+        assert asleep(theirs)
+        assert timers(theirs) == 0
+
+    talk(scenario)
+
+
 def test_who_is_woken_soon_rests_twice_as_long_before_he_sleeps_again() -> None:
     async def naps(ours: Stream, theirs: Stream, period: float) -> list[bool]:
         slept = []
