@@ -1,4 +1,4 @@
-"""A listening server: asyncio's `Server`, as of Python 3.13, on every Python."""
+"""A listening server: asyncio's `Server`, as of Python 3.14, on every Python."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ class Server(asyncio.AbstractServer):
             self._listening.append((engine, listener))
 
     async def serve_forever(self) -> None:
-        """Accept connections until cancelled; then close, wait for the connections, and re-raise.
+        """Accept connections until cancelled; then close, close the connections, wait for them,
+        and re-raise.
 
         Raises `RuntimeError` if it runs already or the server is closed.
         """
@@ -105,6 +106,7 @@ class Server(asyncio.AbstractServer):
         except asyncio.CancelledError:
             try:
                 self.close()
+                self.close_clients()
                 await self.wait_closed()
             finally:
                 raise

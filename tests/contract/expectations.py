@@ -44,6 +44,9 @@ class Expectations:
     server_ends_clients: bool = True
     #: Server.close() ends a serve_forever() that runs. With uvloop that waits on.
     close_ends_serve_forever: bool = True
+    #: A serve_forever() that is cancelled closes the connections, and so ends soon: since 3.14.7.
+    #: Of 3.12 and 3.13 not every release does.
+    cancelled_serve_forever_closes_clients: bool = True
     #: An exception in client_connected_cb is reported and closes the connection: since 3.11.7.
     reports_callback_errors: bool = True
     #: A client_connected_cb that is cancelled is nothing to report: since 3.13.
@@ -78,6 +81,7 @@ def expectations(net: str, loop: str) -> Expectations:
         server_waits_for_clients=not uvloop and sys.version_info >= (3, 12),
         server_ends_clients=not uvloop and sys.version_info >= (3, 13),
         close_ends_serve_forever=not uvloop,
+        cancelled_serve_forever_closes_clients=not uvloop and sys.version_info >= (3, 14, 7),
         reports_callback_errors=sys.version_info >= (3, 11, 7),
         allows_cancelled_callbacks=sys.version_info >= (3, 13),
         has_all_errors=not uvloop and sys.version_info >= (3, 12),

@@ -195,6 +195,23 @@ async def test_serve_forever_serves_until_it_is_cancelled(net: Net) -> None:
     assert await refuses(net, port)
 
 
+async def test_a_serve_forever_that_is_cancelled_closes_the_connections(net: Net) -> None:
+    if not net.expect.cancelled_serve_forever_closes_clients:
+        pytest.skip("TCP on this loop and Python leaves them, or waits for them")
+    async with serving(net) as (server, clients, accepted):
+        serving_forever = asyncio.create_task(server.serve_forever())
+        await asyncio.sleep(0)
+        for ours in accepted:
+            ours.transport.write(b"x" * 2**20)
+        serving_forever.cancel()
+        await asyncio.wait([serving_forever])
+        assert serving_forever.cancelled()
+        for protocol in clients + accepted:
+            await protocol.until("lost")
+            assert protocol.lost_with == [None]
+        assert [len(client.data) for client in clients] == [2**20] * 2
+
+
 async def test_serve_forever_runs_once_at_a_time(net: Net) -> None:
     server = await net.create_server(Recorder, HOST, 0)
     first = asyncio.create_task(server.serve_forever())
