@@ -61,8 +61,8 @@ def streams_served_by(
 ) -> Callable[[], asyncio.StreamReaderProtocol]:
     """A protocol factory whose connections come to `callback(reader, writer)`.
 
-    An exception in a coroutine callback is reported to the loop's exception handler and closes the
-    connection, on every Python as on 3.12.
+    An exception in the callback is reported to the loop's exception handler and closes the
+    connection, on every Python as on 3.14.
     """
     if not callable(callback):
         raise TypeError(f"client_connected_cb has to be callable, not {callback!r}")
@@ -72,7 +72,11 @@ def streams_served_by(
     def connected(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        result = callback(reader, writer)
+        try:
+            result = callback(reader, writer)
+        except Exception as exc:
+            failed(writer, exc)
+            return
         if asyncio.iscoroutine(result):
             task = loop.create_task(result)
             tasks.add(task)
@@ -83,14 +87,17 @@ def streams_served_by(
         if task.cancelled():
             writer.close()
         elif isinstance(exc := task.exception(), Exception):
-            loop.call_exception_handler(
-                {
-                    "message": "Unhandled exception in client_connected_cb",
-                    "exception": exc,
-                    "transport": writer.transport,
-                }
-            )
-            writer.close()
+            failed(writer, exc)
+
+    def failed(writer: asyncio.StreamWriter, exc: Exception) -> None:
+        loop.call_exception_handler(
+            {
+                "message": "Unhandled exception in client_connected_cb",
+                "exception": exc,
+                "transport": writer.transport,
+            }
+        )
+        writer.close()
 
     def factory() -> asyncio.StreamReaderProtocol:
         reader = StreamReader(limit=limit, loop=loop)

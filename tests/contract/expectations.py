@@ -49,6 +49,8 @@ class Expectations:
     cancelled_serve_forever_closes_clients: bool = True
     #: An exception in client_connected_cb is reported and closes the connection: since 3.11.7.
     reports_callback_errors: bool = True
+    #: So is that in a client_connected_cb that is a plain function: since 3.14.8.
+    reports_plain_callback_errors: bool = True
     #: A client_connected_cb that is cancelled is nothing to report: since 3.13.
     allows_cancelled_callbacks: bool = True
     #: create_connection(all_errors=True) raises an ExceptionGroup: 3.12.
@@ -83,6 +85,7 @@ def expectations(net: str, loop: str) -> Expectations:
         close_ends_serve_forever=not uvloop,
         cancelled_serve_forever_closes_clients=not uvloop and sys.version_info >= (3, 14, 7),
         reports_callback_errors=sys.version_info >= (3, 11, 7),
+        reports_plain_callback_errors=sys.version_info >= (3, 14, 8),
         allows_cancelled_callbacks=sys.version_info >= (3, 13),
         has_all_errors=not uvloop and sys.version_info >= (3, 12),
         unbindable_has_errno=uvloop or sys.version_info < (3, 13),

@@ -333,6 +333,27 @@ async def test_an_error_in_a_coroutine_callback_is_reported_and_closes_the_conne
     loop_errors.clear()
 
 
+async def test_an_error_in_a_plain_callback_is_reported_and_closes_the_connection(
+    net: Net, loop_errors: list[dict[str, Any]]
+) -> None:
+    if not net.expect.reports_plain_callback_errors:
+        pytest.skip("TCP on this Python leaves the connection open")
+    error = ZeroDivisionError("in the callback")
+
+    def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise error
+
+    async with await net.start_server(broken, HOST, 0) as server:
+        reader, writer = await net.open_connection(HOST, port_of(server))
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+    (report,) = loop_errors
+    assert report["message"] == "Unhandled exception in client_connected_cb"
+    assert report["exception"] is error
+    loop_errors.clear()
+
+
 async def test_a_cancelled_callback_reports_nothing(
     net: Net, loop_errors: list[dict[str, Any]]
 ) -> None:
