@@ -1,8 +1,10 @@
 """rudp beside asyncio's own TCP streams: the same program over both, on the loopback interface.
 
     python benchmarks/loopback.py [--rounds N] [--seconds S] [--only NAME] [--json FILE]
+                                  [--config FIELD=VALUE ...]
 
-Three things are measured, on every event loop that is installed, with default settings:
+Three things are measured, on every event loop that is installed, with default settings, or with
+those of rudp.Config that are given (`--config busy_poll=0`):
 
     bulk       bytes one way, from the first write until the server confirms that it read them all
     echo       the round trip of 64 bytes: the median and the 99th percentile
@@ -24,8 +26,10 @@ and loses only what does not fit a buffer.
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -94,6 +98,29 @@ async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await close(writer)
 
 
+def setting(text: str) -> str:
+    """An argument FIELD=VALUE, if rudp.Config takes it."""
+    try:
+        configuration([text])
+    except (SyntaxError, TypeError, ValueError) as exc:
+        raise argparse.ArgumentTypeError(f"{text}: {exc}") from None
+    return text
+
+
+def configuration(settings: list[str]) -> rudp.Config:
+    fields = (text.partition("=") for text in settings)
+    return rudp.Config(**{name: ast.literal_eval(value) for name, _, value in fields})
+
+
+def configure(settings: list[str]) -> None:
+    """Have both sides of rudp use these fields of rudp.Config."""
+    config = configuration(settings)
+    TRANSPORTS["rudp"] = (
+        functools.partial(rudp.open_connection, config=config),
+        functools.partial(rudp.start_server, config=config),
+    )
+
+
 async def serve(transport: str) -> None:
     """Print the port, then serve until standard input ends: with the parent, however that goes."""
     server = await TRANSPORTS[transport][1](handle, HOST, 0)
@@ -103,8 +130,8 @@ async def serve(transport: str) -> None:
 
 
 @contextlib.contextmanager
-def server_process(transport: str, loop: str) -> Iterator[int]:
-    command = [sys.executable, __file__, "--serve", transport, loop]
+def server_process(transport: str, loop: str, settings: list[str]) -> Iterator[int]:
+    command = [sys.executable, __file__, "--serve", transport, loop, "--config", *settings]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -225,12 +252,14 @@ def run_one(measurement: str, transport: str, loop: str, port: int, seconds: flo
 # All of it
 
 
-def run_all(names: list[str], rounds: int, seconds: float) -> dict[tuple[str, str, str], Any]:
+def run_all(
+    names: list[str], rounds: int, seconds: float, settings: list[str]
+) -> dict[tuple[str, str, str], Any]:
     """(measurement, loop, transport) -> a list of figures for each round."""
     results: dict[tuple[str, str, str], Any] = {}
     with contextlib.ExitStack() as stack:
         ports = {
-            (transport, loop): stack.enter_context(server_process(transport, loop))
+            (transport, loop): stack.enter_context(server_process(transport, loop, settings))
             for loop in LOOPS
             for transport in TRANSPORTS
         }
@@ -304,6 +333,9 @@ def arguments() -> argparse.Namespace:
         "--seconds", type=float, default=1.0, help="length of each measurement (default: 1)"
     )
     parser.add_argument("--only", choices=list(MEASUREMENTS), help="measure only this")
+    parser.add_argument(
+        "--config", nargs="*", type=setting, default=[], metavar="FIELD=VALUE", help="of rudp"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # The server's process.
     options = parser.parse_args()
@@ -314,6 +346,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
+    configure(options.config)
     if options.serve:
         transport, loop = options.serve
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
@@ -324,12 +357,14 @@ def main() -> None:
     print(about["python"], end=", ")
     print(f"uvloop {about['uvloop']}" if about["uvloop"] else "uvloop is not installed")
     print(f"{about['system']}, {about['cpus']} CPUs, two processes, reads of at most 64 KiB")
-    print(f"medians of {options.rounds} rounds of {options.seconds:g} s\n", flush=True)
+    print(f"medians of {options.rounds} rounds of {options.seconds:g} s", *options.config)
+    print(flush=True)
     names = [options.only] if options.only else list(MEASUREMENTS)
-    rows = summarise(run_all(names, options.rounds, options.seconds), names)
+    rows = summarise(run_all(names, options.rounds, options.seconds, options.config), names)
     print_table(rows)
     if options.json:
-        about.update(rounds=options.rounds, seconds=options.seconds, results=rows)
+        about.update(rounds=options.rounds, seconds=options.seconds, config=options.config)
+        about.update(results=rows)
         options.json.write_text(json.dumps(about, indent=2) + "\n")
 
 

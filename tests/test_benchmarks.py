@@ -83,7 +83,25 @@ def test_the_table_and_the_json_have_a_row_for_each_figure_and_loop(
         assert row["ratio"] == pytest.approx(row["rudp"] / row["tcp"])
 
 
-@pytest.mark.parametrize("wrong", [("--rounds", "0"), ("--seconds", "0"), ("--only", "latency")])
+def test_the_table_says_which_settings_were_asked_for() -> None:
+    settings = ["busy_poll=0", "connect_timeout=3.5"]
+    done = run("--rounds", "1", "--seconds", "0.05", "--only", "echo", "--config", *settings)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.partition("\n\n")[0].endswith(" ".join(settings))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--rounds", "0"),
+        ("--seconds", "0"),
+        ("--only", "latency"),
+        ("--config", "busy_poll"),
+        ("--config", "busy_poll=soon"),
+        ("--config", "busy_poll=1"),
+        ("--config", "buzzy_poll=0"),
+    ],
+)
 def test_wrong_arguments_are_refused_with_a_sentence(wrong: tuple[str, str]) -> None:
     done = run(*wrong)
     assert done.returncode == 2
