@@ -317,8 +317,14 @@ class Side:
             self._pair.seen.add("the ACK of a SYN-ACK again")
 
     def _transmit(self, datagram: bytes) -> None:
-        self._pair.say(self.name, self._watch.sent(datagram), datagram)
+        self._pair.say(self.name, self._watch.sent(datagram, self._withheld()), datagram)
         self.transmit(datagram)
+
+    def _withheld(self) -> tuple[int, int] | None:
+        """What of our numbers the connection keeps back, counted from our ISS."""
+        snd = self.connection.snd
+        flight = snd._withheld
+        return None if flight is None else (flight.start - snd.iss, flight.end - snd.iss)
 
     def _note(self, event: Event) -> None:
         once = event not in (Event.READABLE, Event.TROUBLE)
