@@ -312,38 +312,23 @@ async def test_the_limit_of_start_server_is_that_of_its_readers(net: Net) -> Non
         await writer.wait_closed()
 
 
-async def test_an_error_in_a_coroutine_callback_is_reported_and_closes_the_connection(
-    net: Net, loop_errors: list[dict[str, Any]]
+@pytest.mark.parametrize("plain", [False, True])
+async def test_an_error_in_a_callback_is_reported_and_closes_the_connection(
+    net: Net, loop_errors: list[dict[str, Any]], plain: bool
 ) -> None:
     if not net.expect.reports_callback_errors:
         pytest.skip("asyncio on this Python loses it until the task is collected")
-    error = ZeroDivisionError("in the callback")
-
-    async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        raise error
-
-    async with await net.start_server(broken, HOST, 0) as server:
-        reader, writer = await net.open_connection(HOST, port_of(server))
-        assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-    (report,) = loop_errors
-    assert report["message"] == "Unhandled exception in client_connected_cb"
-    assert report["exception"] is error
-    loop_errors.clear()
-
-
-async def test_an_error_in_a_plain_callback_is_reported_and_closes_the_connection(
-    net: Net, loop_errors: list[dict[str, Any]]
-) -> None:
-    if not net.expect.reports_plain_callback_errors:
+    if plain and not net.expect.reports_plain_callback_errors:
         pytest.skip("TCP on this Python leaves the connection open")
     error = ZeroDivisionError("in the callback")
 
     def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         raise error
 
-    async with await net.start_server(broken, HOST, 0) as server:
+    async def broken_later(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        raise error
+
+    async with await net.start_server(broken if plain else broken_later, HOST, 0) as server:
         reader, writer = await net.open_connection(HOST, port_of(server))
         assert await reader.read() == b""
         writer.close()
