@@ -100,6 +100,8 @@ async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 def setting(text: str) -> str:
     """An argument FIELD=VALUE, if rudp.Config takes it."""
+    if "=" not in text:
+        raise argparse.ArgumentTypeError(f"{text}: it has to be FIELD=VALUE")
     try:
         configuration([text])
     except (SyntaxError, TypeError, ValueError) as exc:
@@ -334,7 +336,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", choices=list(MEASUREMENTS), help="measure only this")
     parser.add_argument(
-        "--config", nargs="*", type=setting, default=[], metavar="FIELD=VALUE", help="of rudp"
+        "--config",
+        nargs="*",
+        type=setting,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="fields of rudp.Config, for both sides (default: none)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # The server's process.
@@ -346,7 +353,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    configure(options.config)
+    if options.config:
+        configure(options.config)
     if options.serve:
         transport, loop = options.serve
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
